@@ -1,0 +1,2 @@
+"""What measures candidates: cost models and real back ends. Nothing here trains."""
+__dist__ = "cipher-search"

@@ -1,0 +1,1 @@
+"""The words of the project: plain data and protocols, standard library only."""

@@ -1,0 +1,403 @@
+"""The contracts between the core and its plugins.
+
+Members are read-only properties on purpose: with plain attributes frozen dataclasses would not
+conform. A plugin class has, besides its protocol, a pydantic model ``Config`` (its YAML options)
+and a classmethod ``from_config(config, workload)``; see :class:`Configurable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+
+from search.api.candidate import Candidate, Violation
+from search.api.domain import Param, Point
+from search.api.metric import Fidelity, Goal, Measurement, Metric
+from search.api.network import N, Site, Usage
+from search.api.trial import Job, Origin, Outcome, Trial
+
+P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
+P_contra = TypeVar("P_contra", contravariant=True)
+
+
+class Context(Protocol):
+    """All that a plugin may ask of its surroundings while a trial runs."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all randomness in this trial."""
+        ...
+
+    @property
+    def workdir(self) -> Path:
+        """A folder of this trial alone; files left here become artefacts of the trial."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Device for tensors: ``cpu`` or ``cuda[:i]``."""
+        ...
+
+    def report(self, step: int, **values: float) -> None:
+        """Tell progress (epoch, losses) to whoever watches; cheap, never raises."""
+        ...
+
+    def note(self, name: str, value: object) -> None:
+        """Keep a short JSON-safe fact about this trial for the report."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Whether a budget is spent or the study was asked to stop; stop soon, keep the rest."""
+        ...
+
+
+class Workload(Protocol):
+    """A network and its data. Spaces see only its sites; methods and evaluators the rest."""
+
+    @property
+    def name(self) -> str:
+        """Short name for people."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of everything that defines network, data, split and teacher."""
+        ...
+
+    def sites(self) -> Sequence[Site]:
+        """Every operator of the network in execution order, found by tracing."""
+        ...
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """How a plugin is made from YAML.
+
+    ``Config`` is a pydantic model with ``extra='forbid'``; field descriptions are the docs.
+    """
+
+    Config: ClassVar[type[Any]]
+
+    @classmethod
+    def from_config(cls, config: Any, workload: Any) -> Self:
+        """An instance from its validated options and the study's workload (None without one)."""
+        ...
+
+
+class Space(Protocol[P_co]):
+    """What may be chosen. Pure: no torch, no input or output, no state."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind of candidate."""
+        ...
+
+    def params(self) -> Sequence[Param]:
+        """Outer parameters, a static superset; conditions by ``Param.when``."""
+        ...
+
+    def check(self, point: Point) -> Sequence[Violation]:
+        """Known rules that ``point`` breaks, within microseconds; empty means legal."""
+        ...
+
+    def build(self, point: Point) -> P_co:
+        """The payload of ``point``.
+
+        Raises:
+            InfeasibleCandidate: ``check`` is not empty.
+        """
+        ...
+
+
+@runtime_checkable
+class Repairing(Protocol):
+    """A space that can move an illegal point to a near legal one."""
+
+    def repair(self, point: Point) -> Point:
+        """A legal point near ``point``; a legal ``point`` comes back unchanged.
+
+        Raises:
+            InfeasibleCandidate: there is no legal point near.
+        """
+        ...
+
+
+@runtime_checkable
+class HasUsage(Protocol):
+    """A space whose candidates do countable work, so that cost models can score them."""
+
+    def usage(self, payload: Any) -> Usage[float]:
+        """The work of the whole network under ``payload``."""
+        ...
+
+
+class CostModel(Protocol):
+    """One formula for objective, gate and loss penalty."""
+
+    @property
+    def metric(self) -> Metric:
+        """What ``cost`` returns, and in which unit."""
+        ...
+
+    def cost(self, usage: Usage[N]) -> N:
+        """Total cost. Linear or at least differentiable in the amounts, and vectorised: amounts
+        may be floats, tensors or arrays over plans; the result has their type.
+        """
+        ...
+
+    def breakdown(self, usage: Usage[float]) -> Mapping[str, float]:
+        """Cost by site, in the metric's unit; sums to ``cost`` unless documented otherwise."""
+        ...
+
+
+@runtime_checkable
+class HasCostModels(Protocol):
+    """An evaluator whose metrics come from cost models that methods may put into a loss."""
+
+    def cost_models(self) -> Mapping[str, CostModel]:
+        """Metric name -> the very model that the evaluator scores with."""
+        ...
+
+
+@runtime_checkable
+class UsesCostModels(Protocol):
+    """A method with a cost term in its loss; the study hands it the evaluators' models."""
+
+    def use_cost_models(self, models: Mapping[str, CostModel]) -> None:
+        """Take the models; called once, before ``prepare``.
+
+        Raises:
+            ConfigError: the metric it penalises has no cost model among the evaluators.
+        """
+        ...
+
+
+class Evaluator(Protocol[P_contra]):
+    """Measures a candidate; never trains it."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics it returns, always all of them."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it needs: a subset of ``{"weights", "data"}``. Results of evaluators that need
+        neither depend on the payload alone, and are cached by it.
+        """
+        ...
+
+    def evaluate(
+        self, candidate: Candidate[P_contra], fidelity: Fidelity, ctx: Context
+    ) -> Sequence[Measurement]:
+        """The measurements.
+
+        Raises:
+            EvaluationError: this candidate cannot be measured.
+        """
+        ...
+
+
+class Method(Protocol[P]):
+    """Turns a point into a candidate, by building it or by training."""
+
+    @property
+    def decides_space(self) -> bool:
+        """True: the space's parameters are searched inside, by gradient; the outer searcher sees
+        only ``params()``.
+        """
+        ...
+
+    def params(self) -> Sequence[Param]:
+        """Its own outer knobs."""
+        ...
+
+    def prepare(self, ctx: Context) -> None:
+        """Work shared by all trials (train the teacher), done once before the first trial and
+        again, from its cache, in every worker.
+        """
+        ...
+
+    def produce(
+        self,
+        space: Space[P],
+        point: Point,
+        fidelity: Fidelity,
+        ctx: Context,
+        warm: Candidate[P] | None,
+    ) -> Candidate[P]:
+        """The candidate of ``point`` at ``fidelity``; ``warm`` is that of the rung below.
+
+        Raises:
+            InfeasibleCandidate: the point cannot be built.
+            EvaluationError: training failed (diverged, NaN).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a searcher must know about a study.
+
+    Args:
+        params: outer parameters, static superset, in order.
+        goals: ``min`` or ``max`` per objective.
+        constraints: names of the measured constraints, in order.
+        trials: total number of trials the study will run; None if bounded otherwise.
+        seed: seed of the study.
+        check: known rules a point breaks (pure, microseconds).
+        repair: moves an illegal point to a near legal one; None if the space has no repair.
+        gated: whether rungs have gates, so that trials may end without objective values.
+    """
+
+    params: tuple[Param, ...]
+    goals: tuple[Goal, ...]
+    constraints: tuple[str, ...] = ()
+    trials: int | None = None
+    seed: int = 0
+    check: Callable[[Point], Sequence[Violation]] = field(default=lambda point: ())
+    repair: Callable[[Point], Point] | None = None
+    gated: bool = False
+
+
+class Searcher(Protocol):
+    """Proposes points. Its memory is the trials it was told; it can be rebuilt from them.
+
+    ``suggest`` is a pure query. Only ``start`` makes a trial known (with the point as it runs,
+    perhaps repaired, given by a user, or repeated after a crash).
+    """
+
+    @property
+    def name(self) -> str:
+        """Name for reports."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why this searcher (one line); for ``auto`` the rule that chose it."""
+        ...
+
+    def suggest(self, number: int, attempt: int) -> Point | None:
+        """A point for trial ``number``; None when nothing is left to propose (grid).
+
+        The answer is a function of the seed, ``number``, ``attempt`` and what was told so far.
+        ``attempt`` counts refusals (duplicate or illegal point) of earlier answers.
+        """
+        ...
+
+    def start(self, number: int, point: Point) -> None:
+        """Trial ``number`` runs with ``point``."""
+        ...
+
+    def finish(self, trial: Trial) -> Mapping[str, Any]:
+        """The trial ended. Returns JSON-safe memory to be stored with it; after a restart it
+        comes back as ``Trial.memory`` in :meth:`replay`.
+        """
+        ...
+
+    def replay(self, trials: Sequence[Trial]) -> None:
+        """Take over the finished trials of an earlier run, in order of number."""
+        ...
+
+
+class JobSource(Protocol):
+    """What a runner pulls from and reports to; called from one thread of the driver."""
+
+    def next(self) -> Job | None:
+        """The next job, or None: nothing to do unless a job in flight is reported first."""
+        ...
+
+    def report(self, outcome: Outcome) -> None:
+        """A job ended."""
+        ...
+
+    def event(self, number: int, kind: str, data: Mapping[str, Any]) -> None:
+        """Progress of a job in flight: ``started``, ``rung`` (with ``rung``), ``step``."""
+        ...
+
+    def should_stop(self) -> bool:
+        """True: start nothing new, ask jobs in flight to stop (Ctrl-C, wall-clock budget)."""
+        ...
+
+
+ProgressHook = Callable[[str, Mapping[str, Any]], None]
+"""Called in the worker with (kind, data); the runner carries it to :meth:`JobSource.event`."""
+
+
+class Execute(Protocol):
+    """The one function a worker runs."""
+
+    def __call__(self, job: Job, hook: ProgressHook, stop: Callable[[], bool]) -> Outcome:
+        """Climb the ladder for ``job``. Never raises but for interrupts."""
+        ...
+
+
+class WorkerSpec(Protocol):
+    """A recipe for :class:`Execute` that crosses processes: picklable plain data."""
+
+    @property
+    def study_name(self) -> str:
+        """Name for process titles and Ray task names."""
+        ...
+
+    def build(self) -> Execute:
+        """Load the plugins and make the objects; expensive, once per worker process."""
+        ...
+
+    def label(self, job: Job) -> str:
+        """A short text for people: study, trial number, key parameters."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs jobs somewhere. The driver alone writes to the store, through the job source."""
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at once."""
+        ...
+
+    def drain(self, source: JobSource, worker: WorkerSpec) -> None:
+        """Run jobs until ``source.next()`` is None with none in flight.
+
+        A worker that dies or overruns ``job.timeout_s`` gives an outcome ``crashed``; it never
+        ends the study.
+        """
+        ...
+
+
+class StudyView(Protocol):
+    """Read-only sight of a study, for advisors and reports."""
+
+    def trials(self) -> Sequence[Trial]:
+        """All trials in order of number."""
+        ...
+
+    def check(self, point: Point) -> Sequence[Violation]:
+        """Rules that ``point`` breaks; no trial, no write."""
+        ...
+
+
+class Suggestion(Protocol):
+    """A point an advisor puts first in the queue."""
+
+    @property
+    def point(self) -> Point:
+        """Value of every active outer parameter."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """Who and why."""
+        ...
+
+
+class Advisor(Protocol):
+    """A heuristic or an LLM agent that may put its own point before the sampler's."""
+
+    def advise(self, view: StudyView) -> Suggestion | None:
+        """A suggestion, or None to leave it to the sampler."""
+        ...
