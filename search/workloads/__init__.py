@@ -1,0 +1,1 @@
+"""Networks, data and the sites found in them: what a study searches over."""
