@@ -132,7 +132,8 @@ def _front_of_sorted(points: Points) -> npt.NDArray[np.bool_]:
     In this order no point dominates an earlier one, so one pass against the front so far does.
     """
     if points.shape[1] == 1:
-        return np.arange(len(points)) == 0
+        first: npt.NDArray[np.bool_] = np.arange(len(points)) == 0
+        return first
     if points.shape[1] == 2:
         best_before = np.minimum.accumulate(np.r_[np.inf, points[:-1, 1]])
         better: npt.NDArray[np.bool_] = points[:, 1] < best_before
