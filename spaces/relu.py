@@ -1,0 +1,363 @@
+"""ReLU placement: which activations stay ReLU and which pools stay max, layer by layer.
+
+Comparisons are what a secure protocol pays for; polynomials and averages are cheap. The space
+asks, for every activation of a traced network, whether it stays a ReLU or becomes a polynomial,
+and for every max pool whether it becomes an average pool.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from search.api.candidate import Violation
+from search.api.domain import Choice, Param, Point, Value, Vector
+from search.api.errors import ConfigError, InfeasibleCandidate
+from search.api.network import N, Site, Usage, Work, fixed_work, scaled_work
+from spaces.plan import ArtefactRef as ArtefactRef
+from spaces.plan import NonlinearityPlan as NonlinearityPlan
+from spaces.plan import SiteChoice as SiteChoice
+from spaces.plan import check_shares, work_operator
+
+GRANULARITIES = ("layer",)
+ACTIVATIONS = ("relu", "x2act", "identity")
+POOLS = ("max", "avg")
+
+
+class ReluPlacementConfig(BaseModel):
+    """Options of ``space: {name: relu_placement}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    granularity: str = Field("layer", description="unit of choice: layer")
+    activations: tuple[str, ...] = Field(
+        ("x2act", "relu"), description="operators an activation may become: relu, x2act, identity"
+    )
+    pools: tuple[str, ...] = Field(
+        ("avg", "max"), description="operators a max pool may become: avg, max"
+    )
+    fixed: dict[str, str] = Field(
+        default_factory=dict,
+        description="site name or glob -> operator; these sites are not searched",
+    )
+    max_relus: int | None = Field(
+        None, description="upper bound of ReLU elements per sample, fixed ones included"
+    )
+
+
+class ReluPlacement:
+    """ReLU or polynomial at every activation, max or average at every max pool.
+
+    Average pools of the original network stay as they are: they are local in every protocol.
+
+    Args:
+        sites: the network's sites, in execution order.
+        granularity: ``layer``.
+        activations: operators an activation may become.
+        pools: operators a max pool may become.
+        fixed: site name or glob -> operator; these sites leave the search.
+        max_relus: upper bound of ReLU elements per sample, those of fixed sites included. Max
+            pools are not counted.
+
+    Raises:
+        ConfigError: an unknown granularity, operator or site; nothing to choose; no legal plan.
+    """
+
+    kind = "relu_placement"
+    Config: ClassVar[type[ReluPlacementConfig]] = ReluPlacementConfig
+
+    def __init__(
+        self,
+        sites: Sequence[Site],
+        granularity: str = "layer",
+        *,
+        activations: Sequence[str] = ("x2act", "relu"),
+        pools: Sequence[str] = ("avg", "max"),
+        fixed: Mapping[str, str] | None = None,
+        max_relus: int | None = None,
+    ) -> None:
+        if granularity not in GRANULARITIES:
+            raise ConfigError(
+                f"unknown value {granularity!r} (known: {', '.join(GRANULARITIES)})",
+                path="space.granularity",
+            )
+        self._sites = tuple(sites)
+        self._max_relus = max_relus
+        acts = _operators(activations, ACTIVATIONS, "space.activations")
+        pool_options = _operators(pools, POOLS, "space.pools")
+        options = {s.name: acts for s in self._sites if s.kind == "activation"}
+        options |= {s.name: pool_options for s in self._sites if s.operator == "maxpool"}
+        self._fixed = _fixed(fixed or {}, self._sites, options)
+        self._options = {
+            s.name: options[s.name]
+            for s in self._sites
+            if s.name in options and s.name not in self._fixed
+        }
+        kinds = {s.name: s.kind for s in self._sites}
+        self._groups: dict[str, tuple[str, ...]] = {
+            "activation": tuple(n for n in self._options if kinds[n] == "activation"),
+            "pool": tuple(n for n in self._options if kinds[n] == "pool"),
+        }
+        self._params = tuple(self._param(name) for name, members in self._groups.items() if members)
+        if not self._params:
+            raise ConfigError(
+                f"nothing to choose: none of the {len(self._sites)} sites is a free activation or "
+                "max pool",
+                path="space",
+            )
+        self._legal = {
+            p.name: frozenset(self._options[self._groups[p.name][0]]) for p in self._params
+        }
+        elements = {s.name: s.elements for s in self._sites}
+        self._elements = tuple(elements[n] for n in self._groups["activation"])
+        self._fixed_relus = sum(elements[n] for n, op in self._fixed.items() if op == "relu")
+        self._check_budget(acts)
+
+    @classmethod
+    def from_config(cls, config: ReluPlacementConfig, workload: Any) -> Self:
+        """The space of ``workload``'s network.
+
+        Raises:
+            ConfigError: there is no workload, or an option is wrong.
+        """
+        if workload is None:
+            raise ConfigError(
+                "relu_placement needs a network (got no workload). Add a `workload:` section.",
+                path="workload",
+            )
+        return cls(
+            workload.sites(),
+            config.granularity,
+            activations=config.activations,
+            pools=config.pools,
+            fixed=config.fixed,
+            max_relus=config.max_relus,
+        )
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """All sites of the network, in execution order."""
+        return self._sites
+
+    @property
+    def options(self) -> Mapping[str, tuple[str, ...]]:
+        """Free site -> operators that may stand there, in execution order."""
+        return dict(self._options)
+
+    @property
+    def fixed(self) -> Mapping[str, str]:
+        """Fixed site -> its operator, in execution order."""
+        return dict(self._fixed)
+
+    def params(self) -> Sequence[Param]:
+        """``activation`` and ``pool``: vectors over the free sites in execution order."""
+        return self._params
+
+    def members(self, param: str) -> tuple[str, ...]:
+        """The free sites behind the entries of ``param`` (``activation`` or ``pool``)."""
+        return self._groups[param]
+
+    def check(self, point: Point) -> Sequence[Violation]:
+        """What is wrong with ``point``: domains, then the ReLU budget. Other names are ignored."""
+        found = [
+            Violation("domain", f"{p.name}: got {_short(point.get(p.name))}; expected "
+                      f"{p.domain.describe()}", 1.0, "1")
+            for p in self._params
+            if not self._in_domain(p, point.get(p.name))
+        ]  # fmt: skip
+        if found or self._max_relus is None:
+            return found
+        excess = self._relus(point.get("activation", ())) - self._max_relus
+        if excess <= 0:
+            return ()
+        detail = f"got {excess + self._max_relus} ReLU elements; at most {self._max_relus} allowed"
+        return (Violation("max_relus", detail, float(excess), "1"),)
+
+    def build(self, point: Point) -> NonlinearityPlan:
+        """The plan of ``point``, fixed sites included.
+
+        Raises:
+            InfeasibleCandidate: ``check`` is not empty.
+        """
+        violations = self.check(point)
+        if violations:
+            raise InfeasibleCandidate(violations)
+        chosen = dict(self._fixed)
+        for param in self._params:
+            chosen |= zip(self._groups[param.name], point[param.name], strict=True)  # type: ignore[arg-type]
+        return self.plan(chosen)
+
+    def plan(self, chosen: Mapping[str, str]) -> NonlinearityPlan:
+        """The plan with operator ``chosen[site]`` at every free site.
+
+        Raises:
+            InfeasibleCandidate: a free site has no operator or one that may not stand there.
+        """
+        operators = dict(self._fixed) | dict(chosen)
+        for name, allowed in self._options.items():
+            if operators.get(name) not in allowed:
+                detail = f"{name}: got {operators.get(name)!r}; expected one of {allowed}"
+                raise InfeasibleCandidate([Violation("domain", detail, 1.0, "1")])
+        return NonlinearityPlan(
+            tuple(SiteChoice(s.name, operators[s.name]) for s in self._sites if s.name in operators)
+        )
+
+    def point(self, plan: NonlinearityPlan) -> Point:
+        """The point whose plan is ``plan`` (inverse of ``build``)."""
+        chosen = plan.as_mapping()
+        return {p.name: tuple(chosen[n] for n in self._groups[p.name]) for p in self._params}
+
+    def repair(self, point: Point) -> Point:
+        """A legal point near ``point``: illegal entries take the first option, then ReLUs go.
+
+        While the budget is exceeded, the smallest ReLU layer that brings the plan within it
+        becomes the first other option; if no single layer is enough, the largest one goes first.
+        That changes as few layers as a greedy rule can, and depends on nothing but the point.
+
+        Raises:
+            InfeasibleCandidate: a parameter is missing or has another length.
+        """
+        fixed: dict[str, Value] = dict(point)
+        for param in self._params:
+            value = point.get(param.name)
+            members = self._groups[param.name]
+            if not isinstance(value, tuple) or len(value) != len(members):
+                raise InfeasibleCandidate(self.check(point))
+            options = self._options[members[0]]
+            fixed[param.name] = tuple(v if v in options else options[0] for v in value)
+        if self._max_relus is not None and "activation" in fixed:
+            fixed["activation"] = self._within_budget(fixed["activation"])  # type: ignore[arg-type]
+        return fixed
+
+    def usage(self, payload: NonlinearityPlan) -> Usage[float]:
+        """The work of the whole network under ``payload``; see ``NonlinearityPlan.usage``."""
+        return payload.usage(self._sites)
+
+    def relaxed_usage(self, shares: Mapping[str, Mapping[str, N]]) -> Usage[N]:
+        """The work of the whole network when each free site is a mixture of operators.
+
+        Args:
+            shares: free site -> operator -> share (a probability: float, 0-dim tensor, or array
+                over many plans). Operators left out have share 0. Fixed sites and sites without
+                choice are added whole, as floats.
+
+        Raises:
+            ConfigError: a free site is missing, or a name is unknown.
+        """
+        check_shares(shares, self._options)
+        works: list[Work[Any]] = []
+        for site in self._sites:
+            if site.name in self._options:
+                works += [
+                    scaled_work(site, work_operator(operator), share)
+                    for operator, share in shares[site.name].items()
+                ]
+            else:
+                own = self._fixed.get(site.name)
+                works.append(fixed_work(site, None if own is None else work_operator(own)))
+        return works
+
+    def decode(self, data: Any) -> NonlinearityPlan:
+        """The plan from its JSON form; see ``NonlinearityPlan.decode``."""
+        return NonlinearityPlan.decode(data)
+
+    def _param(self, name: str) -> Param:
+        members = self._groups[name]
+        doc = f"operator at each of {len(members)} {name} sites, in execution order"
+        return Param(name, Vector(Choice(self._options[members[0]]), len(members)), doc=doc)
+
+    def _in_domain(self, param: Param, value: Value | None) -> bool:
+        # One set comparison for the whole vector instead of a type check per entry: `check` runs
+        # for every proposal. Strings equal nothing but strings, so types need no look.
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(self._groups[param.name])
+            and self._legal[param.name].issuperset(value)
+        )
+
+    def _relus(self, activation: Any) -> int:
+        return self._fixed_relus + sum(
+            n for op, n in zip(activation, self._elements, strict=False) if op == "relu"
+        )
+
+    def _within_budget(self, activation: tuple[str, ...]) -> tuple[str, ...]:
+        budget = self._max_relus or 0
+        options = self._options[self._groups["activation"][0]]
+        substitute = next((op for op in options if op != "relu"), "relu")
+        entries = list(activation)
+        while (excess := self._relus(entries) - budget) > 0:
+            relus = [i for i, op in enumerate(entries) if op == "relu"]
+            enough = [i for i in relus if self._elements[i] >= excess]
+            if enough:
+                drop = min(enough, key=lambda i: self._elements[i])
+            else:
+                drop = max(relus, key=lambda i: self._elements[i])
+            entries[drop] = substitute
+        return tuple(entries)
+
+    def _check_budget(self, activations: tuple[str, ...]) -> None:
+        if self._max_relus is None:
+            return
+        forced = self._fixed_relus + (sum(self._elements) if activations == ("relu",) else 0)
+        if self._max_relus < forced:
+            raise ConfigError(
+                f"no plan is legal (got {self._max_relus}; the ReLUs that cannot be replaced have "
+                f"{forced} elements)",
+                path="space.max_relus",
+            )
+
+
+def _operators(names: Sequence[str], known: tuple[str, ...], path: str) -> tuple[str, ...]:
+    chosen = tuple(names)
+    for i, name in enumerate(chosen):
+        if name not in known:
+            raise ConfigError(
+                f"unknown operator {name!r} (known: {', '.join(known)}).{_near(name, known)}",
+                path=f"{path}[{i}]",
+            )
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigError(f"expected one or more different operators (got {chosen!r})", path=path)
+    return chosen
+
+
+def _fixed(
+    patterns: Mapping[str, str], sites: Sequence[Site], options: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Fixed site -> operator, in execution order. Any known operator of the kind is allowed."""
+    kinds = {s.name: s.kind for s in sites}
+    found: dict[str, str] = {}
+    for pattern, operator in patterns.items():
+        path = f"space.fixed[{pattern!r}]"
+        matches = [n for n in options if n == pattern or fnmatchcase(n, pattern)]
+        if not matches:
+            near = _near(pattern, tuple(options))
+            raise ConfigError(
+                f"no activation or max pool is called so (known: {', '.join(options)}).{near}",
+                path=path,
+            )
+        for name in matches:
+            known = ACTIVATIONS if kinds[name] == "activation" else POOLS
+            if operator not in known:
+                raise ConfigError(
+                    f"{operator!r} cannot stand at {name!r} (known: {', '.join(known)})", path=path
+                )
+            if found.get(name, operator) != operator:
+                raise ConfigError(
+                    f"{name!r} is fixed twice, to {found[name]!r} and to {operator!r}", path=path
+                )
+            found[name] = operator
+    return {s.name: found[s.name] for s in sites if s.name in found}
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
