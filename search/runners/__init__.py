@@ -1,0 +1,1 @@
+"""Where jobs run: in the driver, in child processes, or on a Ray cluster."""

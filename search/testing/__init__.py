@@ -1,0 +1,1 @@
+"""Contract suites: what any implementation of a protocol must pass, for us and plugin authors."""
