@@ -1,0 +1,161 @@
+"""The operators a nonlinearity plan may put at a site.
+
+Activation sites take ``relu``, ``x2act`` (a trainable second-order polynomial) or ``identity``;
+pool sites take ``max`` or ``avg`` with the window of the original pool.
+
+Source: PASNet (DAC 2023), the search space of 2PC operators and the X^2act operator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from search.api.errors import ConfigError
+from search.api.network import Site
+
+OPERATORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"activation": ("relu", "x2act", "identity"), "pool": ("max", "avg")}
+)
+"""Site kind -> names that :func:`make_operator` knows for it."""
+
+
+class X2Act(nn.Module):
+    """``s * w1 * x^2 + w2 * x + b`` with trainable ``w1``, ``w2``, ``b``; shape is kept.
+
+    It starts as (nearly) the identity, so that a pretrained network's function passes through
+    (straight-through polynomial activation initialisation). ``s = c / sqrt(N_x)`` brings the
+    gradient of ``w1``, a sum over ``N_x`` elements, to the size of the other gradients.
+
+    Args:
+        elements: ``N_x``, number of elements of the map per sample (``C * H * W``).
+        c: constant of the scale ``s``.
+        scale: ``s`` itself, in place of ``c / sqrt(elements)``. 1.0 is what the authors' released
+            code uses (0.1 for ResNet-50).
+        per: ``layer``: three scalars; ``channel``: three vectors over axis 1.
+        channels: length of axis 1; needed with ``per="channel"``.
+
+    Raises:
+        ConfigError: ``elements``, ``c`` or ``scale`` is not positive, or ``channels`` is missing.
+
+    Source: PASNet (DAC 2023), X^2act; initial values w1 = 0.005, w2 = 1, b = 0 from its code.
+    """
+
+    def __init__(
+        self,
+        elements: int,
+        *,
+        c: float = 1.0,
+        scale: float | None = None,
+        per: Literal["layer", "channel"] = "layer",
+        channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        if elements < 1 or c <= 0 or (scale is not None and scale <= 0):
+            raise ConfigError(
+                "x2act: elements, c and scale must be positive "
+                f"(got elements={elements}, c={c}, scale={scale})"
+            )
+        if per not in ("layer", "channel"):
+            raise ConfigError(f"x2act: per must be 'layer' or 'channel' (got {per!r})")
+        if per == "channel" and not channels:
+            raise ConfigError("x2act: per='channel' needs the number of channels")
+        self.scale = c / math.sqrt(elements) if scale is None else float(scale)
+        self.per = per
+        shape = (channels or 1,) if per == "channel" else ()
+        self.w1 = nn.Parameter(torch.full(shape, 0.005))
+        self.w2 = nn.Parameter(torch.ones(shape))
+        self.b = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` of shape ``[n, C, ...]`` (or ``[n, F]``) through the polynomial, same shape."""
+        w1, w2, b = self.w1, self.w2, self.b
+        if self.per == "channel":
+            view = (-1,) + (1,) * (x.dim() - 2)
+            w1, w2, b = w1.view(view), w2.view(view), b.view(view)
+        return (self.scale * w1 * x + w2) * x + b
+
+    def coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``(c2, c1, c0)`` of ``c2 x^2 + c1 x + c0``, detached: scalars or ``[C]``."""
+        return (self.scale * self.w1).detach(), self.w2.detach(), self.b.detach()
+
+    def extra_repr(self) -> str:
+        """Scale and granularity, for printed networks."""
+        return f"scale={self.scale:g}, per={self.per}"
+
+
+def make_operator(name: str, site: Site, **options: Any) -> nn.Module:
+    """A fresh module that does operator ``name`` at ``site``.
+
+    Args:
+        name: one of ``OPERATORS[site.kind]``.
+        site: where it goes; gives shapes and the pool's window. An original with a cap (ReLU6)
+            keeps it under ``relu``.
+        options: of the operator; only ``x2act`` has any (see :class:`X2Act`).
+
+    Raises:
+        ConfigError: the site has another kind, or the name or an option is unknown.
+    """
+    known = OPERATORS.get(site.kind, ())
+    if name not in known:
+        raise ConfigError(
+            f"site {site.name}: no operator {name!r} for a site of kind {site.kind!r} "
+            f"(known: {', '.join(known) or 'none, this site is fixed'})"
+        )
+    if options and name != "x2act":
+        raise ConfigError(f"operator {name!r} has no options (got {', '.join(sorted(options))})")
+    if name == "x2act":
+        return _x2act(site, options)
+    if name == "relu":
+        return nn.ReLU6() if site.attributes.get("cap") == 6 else nn.ReLU()
+    if name == "identity":
+        return nn.Identity()
+    return _pool(name, site)
+
+
+def operator_of(module: nn.Module) -> str | None:
+    """The plan's name of what ``module`` does, or None if it is none of :data:`OPERATORS`."""
+    if isinstance(module, X2Act):
+        return "x2act"
+    if isinstance(module, (nn.ReLU, nn.ReLU6)):
+        return "relu"
+    if isinstance(module, nn.Identity):
+        return "identity"
+    if isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d)):
+        return "max"
+    if isinstance(module, (nn.AvgPool2d, nn.AdaptiveAvgPool2d)):
+        return "avg"
+    return None
+
+
+def _x2act(site: Site, options: Mapping[str, Any]) -> X2Act:
+    known = ("c", "per", "scale")
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(f"x2act: unknown option {unknown[0]!r} (known: {', '.join(known)})")
+    return X2Act(site.elements, channels=site.input_shape[0], **options)
+
+
+def _pool(name: str, site: Site) -> nn.Module:
+    if site.attributes.get("adaptive"):
+        size = (site.output_shape[-2], site.output_shape[-1])
+        return nn.AdaptiveMaxPool2d(size) if name == "max" else nn.AdaptiveAvgPool2d(size)
+    kernel, stride, padding = (
+        _window(site, key, default)
+        for key, default in (("kernel", 2), ("stride", 2), ("padding", 0))
+    )
+    ceil = bool(site.attributes.get("ceil", 0))
+    if name == "max":
+        return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil)
+    # Zeros of the padding are not averaged: they would darken the rim of the map.
+    return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil, count_include_pad=False)
+
+
+def _window(site: Site, key: str, default: int) -> tuple[int, int]:
+    both = site.attributes.get(key, default)
+    return site.attributes.get(f"{key}_h", both), site.attributes.get(f"{key}_w", both)
