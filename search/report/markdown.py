@@ -1,0 +1,91 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from search.report.family import Family
+from search.report.numbers import label
+from search.report.provenance import evidence_of, evidence_table, provenance_table
+from search.report.table import Table
+from search.report.tables import (
+    baselines_table,
+    best_table,
+    constraints_table,
+    counts_table,
+    failures_table,
+    front_table,
+    timing_table,
+)
+
+_SPECIAL = re.compile(r"([\\`*\[\]|~])")
+
+
+def render_markdown(family: Family) -> str:
+    """The whole report; strings from people and plugins cannot become markup."""
+    study = family.main.snapshot
+    evidence = evidence_of(family)
+    parts = [f"# Search report: {escape(family.name)}", ""]
+    parts += [f"{escape(summary(family))}", ""]
+    for metric in family.objectives:
+        way = "lower is better" if metric.goal == "min" else "higher is better"
+        kind = evidence.get(metric.name, "never taken")
+        text = f"{way}, {kind}. {metric.doc}"
+        parts.append(f"- **{escape(label(metric))}**: {escape(text)}")
+    parts += ["", "![Front](pareto.png)", ""]
+    tables = [front_table(family.main), baselines_table(family), best_table(family)]
+    tables += [front_table(arm) for arm in family.arms[1:]]
+    tables += [evidence_table(family), constraints_table(family), counts_table(family)]
+    tables += [failures_table(family), timing_table(family), provenance_table(family)]
+    for table in tables:
+        parts += [render_table(table), ""]
+    if study.searcher_reason:
+        parts += [f"Searcher: {escape(study.searcher)}, {escape(study.searcher_reason)}.", ""]
+    return "\n".join(parts)
+
+
+def summary(family: Family) -> str:
+    """Two or three sentences with the outcome of the study."""
+    main = family.main
+    if not main.scored:
+        return f"{len(main.ended)} trials ended and none of them was scored."
+    if not main.front:
+        return f"{len(main.scored)} of {len(main.ended)} trials were scored, none is feasible."
+    size = "1 trial" if len(main.front) == 1 else f"{len(main.front)} trials"
+    text = (
+        f"{len(main.ended)} trials ended, {len(main.scored)} were scored, {len(main.feasible)} of "
+        f"these are feasible, and {size} make the front."
+    )
+    common = family.common_trials
+    ours = family.volume_at(main, common)
+    for arm in family.arms[1:]:
+        theirs = family.volume_at(arm, common)
+        if ours is not None and theirs:
+            text += (
+                f" After {common} trials its hypervolume is {ours / theirs:.2f} times that of "
+                f"{arm.name}."
+            )
+    return text
+
+
+def render_table(table: Table) -> str:
+    """One table with heading and note; empty ones say so in a sentence."""
+    heading = f"## {escape(table.title)}"
+    if not table.rows:
+        return f"{heading}\n\n{escape(table.empty)}"
+    marks = ["---:" if table.is_numeric(i) else "---" for i in range(len(table.columns))]
+    lines = [_row([escape(c) for c in table.headings()]), _row(marks)]
+    lines += [_row([escape(text) for text in table.texts(row)]) for row in table.rows]
+    note = f"\n\n{escape(table.note)}" if table.note else ""
+    return f"{heading}\n\n" + "\n".join(lines) + note
+
+
+def escape(text: str) -> str:
+    """``text`` on one line, with nothing that Markdown or HTML would read as markup."""
+    one_line = " ".join(text.split())
+    safe = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", safe)
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
