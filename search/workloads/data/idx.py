@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -20,8 +21,9 @@ FILES = {
 }
 """Array -> file name without ``.gz``; the names all sets of the family share."""
 
-_LIMIT = 2**31  # bytes after decompression: far above any set of the family, below a memory bomb
+_LIMIT = 2**30  # bytes after decompression: far above any set of the family (47 MB here)
 _UNSIGNED_BYTE = 0x08
+_GZIP = b"\x1f\x8b"
 
 
 def find(directory: Path) -> dict[str, Path] | None:
@@ -36,21 +38,31 @@ def find(directory: Path) -> dict[str, Path] | None:
 
 
 def content(path: Path) -> bytes:
-    """Bytes of the file, decompressed if it is gzip (told by its first bytes, not its name).
+    """Bytes of the file, decompressed if it is gzip.
 
     Raises:
         ConfigError: missing, unreadable, or damaged gzip.
     """
     try:
-        with path.open("rb") as file:
-            if file.read(2) != b"\x1f\x8b":
-                file.seek(0)
-                return file.read(_LIMIT)
-            file.seek(0)
-            with gzip.open(file) as packed:
-                return packed.read(_LIMIT)
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the file ({error.strerror})", source=str(path)) from error
+    return unpack(data, source=str(path))
+
+
+def unpack(data: bytes, *, source: str) -> bytes:
+    """``data``, decompressed if it is gzip (told by its first bytes, not by a name).
+
+    Raises:
+        ConfigError: damaged gzip.
+    """
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        with gzip.open(io.BytesIO(data)) as packed:
+            return packed.read(_LIMIT)
     except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"cannot read the IDX file ({error})", source=str(path)) from error
+        raise ConfigError(f"damaged gzip file ({error})", source=source) from error
 
 
 def parse(data: bytes, *, ndim: int, source: str) -> Array:

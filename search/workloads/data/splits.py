@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 Pair = tuple[Array, Array]
 """Images ``[n, C, H, W]`` (uint8 or floating) and labels ``[n]`` (integers)."""
 
-_CHUNK = 4096  # images converted at once: bounds the temporary memory of a conversion
+_CHUNK_VALUES = 2**20  # values converted at once: 8 MB of temporary float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,19 +182,22 @@ def three_way(
     y_train: Array,
     y_test: Array | None,
     *,
+    y_validation: Array | None = None,
     sizes: Mapping[str, int | None],
     seed: int,
     share: float = 0.1,
 ) -> tuple[Indices, Indices, Indices]:
-    """Indices of train, validation (both into ``y_train``) and test.
+    """Indices of train, validation and test, each into its own labels, or into ``y_train``.
 
     Args:
         y_train: labels ``[n]``.
-        y_test: labels of an official test part; None: test is carved out of ``y_train`` too (the
-            third result then indexes ``y_train``).
-        sizes: ``train``, ``validation``, ``test`` -> number of examples; None or absent: all for
-            train and test, ``share`` of ``y_train`` for a part that is carved out.
-        seed: of the split; one seed gives one split.
+        y_test: labels of an official test part; None: it is carved out of ``y_train``, and its
+            indices point there.
+        y_validation: likewise for validation.
+        sizes: ``train``, ``validation``, ``test`` -> number of examples; None or absent: all of
+            an official part and of what is left to train on, ``share`` of ``y_train`` for a part
+            that is carved out.
+        seed: of the split; one seed gives one split, and a smaller train leaves the others alone.
         share: see ``sizes``.
 
     Raises:
@@ -201,15 +205,18 @@ def three_way(
     """
     pool = np.arange(len(y_train))
     carved = max(1, round(share * len(y_train)))
-    if y_test is None:
-        rest, test = carve(y_train, _size(sizes, "test", carved), seed + 2, where="test")
-        pool = pool[rest]
-    else:
-        test = _subset(y_test, sizes.get("test"), seed + 2, "test")
-    labels = y_train[pool]
-    rest, taken = carve(labels, _size(sizes, "validation", carved), seed, where="validation")
-    kept = _subset(labels[rest], sizes.get("train"), seed + 1, "train")
-    return pool[rest][kept], pool[taken], test
+    official = {"test": y_test, "validation": y_validation}
+    chosen: dict[str, Indices] = {}
+    for part, salt in (("test", 2), ("validation", 0)):
+        labels, asked = official[part], sizes.get(part)
+        if labels is not None:
+            chosen[part] = _subset(labels, asked, seed + salt, part)
+            continue
+        count = carved if asked is None else asked
+        rest, taken = carve(y_train[pool], count, seed + salt, where=part)
+        chosen[part], pool = pool[taken], pool[rest]
+    kept = _subset(y_train[pool], sizes.get("train"), seed + 1, "train")
+    return pool[kept], chosen["validation"], chosen["test"]
 
 
 def assemble(
@@ -258,15 +265,15 @@ def assemble(
 
 def channel_statistics(x: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of ``x [n, C, H, W]``; 8-bit images as 0..1."""
-    total = np.zeros(x.shape[1])
-    squares = np.zeros(x.shape[1])
-    for start in range(0, len(x), _CHUNK):
-        chunk = x[start : start + _CHUNK].astype(np.float64)
-        total += chunk.sum(axis=(0, 2, 3))
-        squares += np.square(chunk).sum(axis=(0, 2, 3))
     count = len(x) * x.shape[2] * x.shape[3]
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - np.square(mean), 0.0))
+    mean, square = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for part in _chunks(x):
+        mean += x[part].sum(axis=(0, 2, 3), dtype=np.float64) / count
+    # A second pass, since the mean of squares loses small variations of large values.
+    for part in _chunks(x):
+        off = x[part] - mean.reshape(1, -1, 1, 1)
+        square += np.square(off).sum(axis=(0, 2, 3)) / count
+    std = np.sqrt(square)
     scale = _scale(x)
     # A constant channel carries nothing; dividing by its rounding noise would blow that up.
     flat = std <= 1e-6 * np.maximum(1.0, np.abs(mean))
@@ -291,9 +298,9 @@ def _as_split(pair: Pair, mean: Sequence[float], std: Sequence[float]) -> Split:
     offset = np.asarray(mean, dtype=np.float32).reshape(shape)
     factor = np.asarray(std, dtype=np.float32).reshape(shape)
     out = np.empty(x.shape, dtype=np.float32)
-    for start in range(0, len(x), _CHUNK):
-        part = out[start : start + _CHUNK]
-        part[...] = x[start : start + _CHUNK]
+    for rows in _chunks(x):
+        part = out[rows]
+        part[...] = x[rows]
         part /= np.float32(scale)
         part -= offset
         part /= factor
@@ -306,10 +313,10 @@ def _subset(y: Array, count: int | None, seed: int, where: str) -> Indices:
     return np.arange(len(y)) if count is None else draw(y, count, seed, where=where)
 
 
-def _size(sizes: Mapping[str, int | None], part: str, default: int) -> int:
-    """The size asked for, or ``default``."""
-    asked = sizes.get(part)
-    return default if asked is None else asked
+def _chunks(x: Array) -> Iterator[slice]:
+    """Slices over the first axis, each of a bounded number of values."""
+    step = max(1, _CHUNK_VALUES // max(1, math.prod(x.shape[1:])))
+    return (slice(start, start + step) for start in range(0, len(x), step))
 
 
 _NONE: Indices = np.empty(0, dtype=np.int64)

@@ -1,0 +1,646 @@
+"""The study: life cycle and programmatic interface.
+
+From YAML, ``Study.from_yaml(path).run()``; in a notebook, a network of one's own::
+
+    from search import Study
+    from search.workloads.image import ImageClassification
+
+    workload = ImageClassification(network=my_network, data=my_splits)
+    study = Study(name="mine", workload=workload, space="relu_placement", method="polympcnet",
+                  ladder=[{"rung": "full", "budget": {"search_epochs": 1, "finetune_epochs": 2},
+                           "evaluators": ["accuracy", "cost_2pc"]}],
+                  objectives=["accuracy", "latency_2pc"], trials=8)
+    study.run()
+    study.pareto()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search import registry
+from search.api.candidate import Violation
+from search.api.domain import Param, Point, point_from_json, space_size
+from search.api.errors import ConfigError, SearchError, StoreError
+from search.api.metric import Constraint, Evidence, Measurement, Metric
+from search.api.protocols import Problem, Runner, Searcher, WorkerSpec
+from search.api.snapshot import Snapshot
+from search.api.trial import Job, Origin, Outcome, RungResult, Trial
+from search.assemble import Components, assemble
+from search.compose import live_components, live_spec
+from search.config import Plugin, StudySpec, load_spec, parse_spec, plugin_options
+from search.driver import Driver, Silent, Watcher, legal_point_error
+from search.known_rules import Rules
+from search.pareto import non_dominated
+from search.proposals import Proposals, Queued
+from search.run_directory import RunDirectory, without_password
+from search.store import Meta, Store
+from search.worker import LiveWorker, SpecWorker, limit_threads, prepare
+
+
+class Study:
+    """A search: its specification, its objects, and its run directory.
+
+    Args:
+        name: name of the run directory.
+        objectives: names of metrics, in order; or :class:`Metric` objects for ask and tell.
+        space: a registered name, a mapping with ``name`` and options, or an object.
+        method: likewise (default ``direct``: build the point, train nothing).
+        evaluators: names, mappings or objects, measured in a single rung; or give ``ladder``.
+        ladder: rungs as mappings (``rung``, ``budget``, ``evaluators``, ``gates``), lowest first.
+        workload: a network and its data, if the study has one.
+        constraints: bounds on measured metrics, such as ``"latency_2pc <= 50 ms"``.
+        known: bounds on parameters, such as ``"sum(mask) <= 20"``; enforced before a trial exists.
+        params: parameter name -> narrowed domain (as in YAML) or fixed value.
+        searcher: a registered name, or a mapping with ``name`` and options.
+        trials: trials in all.
+        budget: further limits, as in YAML (``wall_clock: 10 min``).
+        runner: a registered name, or a mapping with ``name`` and options.
+        seed, directory, storage, device, threads: as in the YAML section ``study``.
+
+    Raises:
+        ConfigError: as for a YAML file; the path names the argument.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        objectives: Sequence[str | Metric],
+        space: Any,
+        method: Any = "direct",
+        evaluators: Sequence[Any] = (),
+        ladder: Sequence[Mapping[str, Any]] = (),
+        workload: Any = None,
+        constraints: Sequence[str] = (),
+        known: Sequence[str] = (),
+        params: Mapping[str, Any] | None = None,
+        searcher: Any = "auto",
+        trials: int = 20,
+        budget: Mapping[str, Any] | None = None,
+        runner: Any = "inline",
+        seed: int = 0,
+        directory: str | Path = "runs",
+        storage: str = "journal",
+        device: str = "auto",
+        threads: int = 1,
+    ) -> None:
+        components = live_components(
+            space=space,
+            method=method,
+            evaluators=evaluators,
+            ladder=ladder,
+            workload=workload,
+            objectives=objectives,
+            constraints=constraints,
+            params=params or {},
+            device=device,
+        )
+        spec = live_spec(
+            components,
+            study={
+                "name": name,
+                "seed": seed,
+                "directory": str(directory),
+                "storage": storage,
+                "device": device,
+                "threads": threads,
+            },
+            known=tuple(known),
+            constraints=tuple(constraints),
+            searcher=searcher,
+            budget={**(budget or {}), "trials": trials},
+            runner=runner,
+        )
+        self._set_up(spec, components, path=Path(directory) / name, live=True)
+
+    @classmethod
+    def from_yaml(
+        cls, path: str | Path, *, overrides: Sequence[str] = (), plugins: Sequence[str | Path] = ()
+    ) -> Study:
+        """A study from a configuration file; ``overrides`` are texts such as ``budget.trials=5``.
+
+        Raises:
+            ConfigError, PluginError: the configuration is wrong.
+        """
+        for file in plugins:
+            registry.load_plugin_file(Path(file))
+        spec = load_spec(Path(path), overrides)
+        try:
+            return cls.from_spec(spec, plugins=plugins)
+        except ConfigError as error:
+            if error.source:
+                raise
+            raise ConfigError(error.message, path=error.path, source=str(path)) from error
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: StudySpec,
+        *,
+        plugins: Sequence[str | Path] = (),
+        path: Path | None = None,
+        arm: str = "main",
+    ) -> Study:
+        """A study from a checked specification."""
+        study = cls.__new__(cls)
+        folder = path or Path(spec.study.directory) / spec.study.name
+        study._set_up(spec, assemble(spec), path=folder, arm=arm, plugins=plugins)
+        return study
+
+    @classmethod
+    def load(
+        cls, run: str | Path, *, plugins: Sequence[str | Path] = (), storage: str | None = None
+    ) -> Study:
+        """The study in a run directory, ready to look at or to run on.
+
+        Raises:
+            StoreError: no run directory, or the study was made of live objects (make it again
+                with the same arguments instead; :meth:`read` shows it).
+        """
+        for file in plugins:
+            registry.load_plugin_file(Path(file))
+        path = Path(run)
+        with contextlib.closing(Store.read(path, storage)) as store:
+            data, snapshot = dict(store.spec), store.snapshot()
+        if data.get("live"):
+            raise StoreError(
+                f"{path}: the study was made in Python. Make it again with the same arguments and "
+                "name to run on; `search report` and `search show` work without"
+            )
+        spec = parse_spec(data, source=str(path))
+        if storage is not None:
+            section = spec.study.model_copy(update={"storage": storage})
+            spec = spec.model_copy(update={"study": section})
+        return cls.from_spec(spec, plugins=plugins, path=path, arm=snapshot.arm)
+
+    @staticmethod
+    def read(run: str | Path, storage: str | None = None) -> Snapshot:
+        """The stored study frozen for reading; loads no plugin and takes no lock.
+
+        Raises:
+            StoreError: no run directory, or nothing stored yet.
+        """
+        with contextlib.closing(Store.read(Path(run), storage)) as store:
+            return store.snapshot()
+
+    def _set_up(
+        self,
+        spec: StudySpec,
+        components: Components,
+        *,
+        path: Path,
+        arm: str = "main",
+        live: bool = False,
+        plugins: Sequence[str | Path] = (),
+    ) -> None:
+        self.spec, self.components, self.path, self.arm = spec, components, path, arm
+        self._live, self._plugins = live, tuple(str(Path(p).resolve()) for p in plugins)
+        self.params: tuple[Param, ...] = components.params()
+        ladder = components.ladder
+        self.rules = Rules(self.params, ladder.space, ladder.method, spec.known)
+        self._session: _Session | None = None
+        self._queue: list[Queued] = []
+        self._stack = contextlib.ExitStack()
+        self.searcher()  # refuses options that do not fit, before any trial
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.spec.study.name
+
+    @property
+    def objectives(self) -> tuple[Metric, ...]:
+        """The objectives' metrics, in order."""
+        metrics = self.components.metrics()
+        return tuple(metrics[name] for name in self.components.objectives)
+
+    def problem(self) -> Problem:
+        """What a searcher is told about this study."""
+        ladder = self.components.ladder
+        return Problem(
+            params=self.params,
+            goals=tuple(m.goal for m in self.objectives),
+            constraints=tuple(str(c) for c in ladder.constraints),
+            trials=self.spec.budget.trials,
+            seed=self.spec.study.seed,
+            check=self.rules.check,
+            repair=self.rules.repair,
+            gated=any(rung.gates for rung in ladder.rungs),
+        )
+
+    def searcher(self) -> Searcher:
+        """A fresh searcher as the specification names it.
+
+        Raises:
+            ConfigError: its options do not fit the space.
+        """
+        options = plugin_options("searcher", self.spec.searcher, "searcher")
+        made: Searcher = registry.load("searcher", self.spec.searcher.name).from_config(
+            options, self.problem()
+        )
+        return made
+
+    def check(self, point: Mapping[str, Any]) -> Sequence[Violation]:
+        """Known rules that ``point`` breaks; no trial, no write. Empty means legal.
+
+        Raises:
+            ConfigError: ``point`` is no member of the space (unknown name, value out of domain).
+        """
+        return self.rules.check(self._point(point))
+
+    def size(self) -> float:
+        """Number of distinct points of the outer space (``inf`` with a real parameter)."""
+        return space_size(self.params)
+
+    def suggest(self, point: Mapping[str, Any], reason: str = "", by: str = "user") -> None:
+        """Queue a point before the searcher's.
+
+        Raises:
+            ConfigError: it is no member of the space or breaks a known rule.
+        """
+        legal = self._point(point)
+        broken = self.rules.check(legal)
+        if broken:
+            raise ConfigError("; ".join(v.detail for v in broken), path="point")
+        queued = Queued(legal, Origin("user", by, reason))
+        self._queue.append(queued)
+        if self._session is not None:
+            self._session.driver.proposals.queue.append(queued)
+
+    def run(
+        self,
+        *,
+        trials: int | None = None,
+        timeout_s: float | None = None,
+        runner: Runner | str | Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callable[[Trial], None]] = (),
+        watcher: Watcher | None = None,
+        accept_change: bool = False,
+    ) -> Snapshot:
+        """Run until a budget is spent; goes on where an earlier run of this directory stopped.
+
+        Args:
+            trials: total number of trials (default: the specification's).
+            timeout_s: seconds for this call.
+            runner: a runner, its name, or a mapping with name and options.
+            callbacks: called with each stored trial.
+            watcher: sees everything that happens.
+            accept_change: go on although the specification differs from the stored one.
+
+        Raises:
+            StoreError: the directory is in use, belongs to another specification, or the disk or
+                database fails.
+            TooManyFailures: ``max_failures`` trials failed in a row.
+            KeyboardInterrupt: on a second Ctrl-C; the first ends the run in order.
+        """
+        with self._open(watcher or Silent(), callbacks, accept_change) as session:
+            driver = session.driver
+            if trials is not None or timeout_s is not None:
+                driver.budget = self._limits(driver, trials, timeout_s)
+            if driver.done < driver.budget.trials and not driver.should_stop():
+                with _interruptible(driver):
+                    self._prepare(session)
+                    self._runner(runner).drain(driver, self._worker())
+            driver.raise_if_broken()
+            session.stop_reason, session.interrupted = driver.stop_reason, driver.interrupted
+            self.last_stop = driver.stop_reason
+            self.interrupted = driver.interrupted
+            return session.store.snapshot()
+
+    last_stop: str = ""
+    """Why the last :meth:`run` stopped early; empty if it ran to its end."""
+    interrupted: bool = False
+    """Whether the last :meth:`run` was ended by Ctrl-C."""
+
+    def evaluate(self, point: Mapping[str, Any], up_to: str | None = None) -> Trial:
+        """Run one recorded trial here and now, up to a rung (default: the top).
+
+        Raises:
+            ConfigError: the point is no member of the space, or there is no such rung.
+        """
+        legal = self._point(point)
+        names = [r.fidelity.name for r in self.components.ladder.rungs]
+        if up_to is not None and up_to not in names:
+            raise ConfigError(f"no rung {up_to!r} (known: {', '.join(names)})", path="up_to")
+        with self._open(Silent(), (), False) as session:
+            self._prepare(session)
+            job = session.driver.start_point(Queued(legal, Origin("user", "evaluate")))
+            job = dataclasses.replace(job, up_to=up_to)
+            execute = self._worker().build()
+            session.driver.report(execute(job, lambda kind, data: None, lambda: False))
+            session.driver.raise_if_broken()
+            return session.store.trial(job.number)
+
+    def ask(self) -> Job | None:
+        """The next trial to run by hand; None when the budget is spent. Pair with :meth:`tell`."""
+        if self._session is None:
+            self._stack = contextlib.ExitStack()
+            session = self._stack.enter_context(self._open(Silent(), (), False))
+        else:
+            session = self._session
+        job = session.driver.next()
+        session.driver.raise_if_broken()
+        return job
+
+    def tell(
+        self,
+        job: Job | int,
+        values: Mapping[str, float] | None = None,
+        *,
+        evidence: Evidence = "measured",
+        error: str = "",
+    ) -> Trial:
+        """Store the result of a trial got from :meth:`ask`: metric name -> value in its unit.
+
+        Raises:
+            ConfigError: a value is missing or belongs to no metric; no such running trial.
+        """
+        number = job if isinstance(job, int) else job.number
+        if self._session is None or number not in self._session.driver.running:
+            raise ConfigError(f"trial {number} is not running; ask for it first", path="tell")
+        top = self.components.ladder.rungs[-1].fidelity.name
+        outcome = Outcome(number, "failed", error=error or "told without values")
+        if values is not None:
+            found = self._told(values, top, evidence)
+            excess = {
+                str(c): c.excess(m.value, m.unit)
+                for c in self.components.ladder.constraints
+                for m in found
+                if m.metric == c.metric
+            }
+            rungs = (RungResult(top, 0.0, found),)
+            outcome = Outcome(number, "complete", rungs=rungs, excess=excess)
+        self._session.driver.report(outcome)
+        self._session.driver.raise_if_broken()
+        return self._session.store.trial(number)
+
+    def close(self) -> None:
+        """End an ask-and-tell session; :meth:`run` and :meth:`evaluate` close by themselves."""
+        self._stack.close()
+
+    def snapshot(self) -> Snapshot:
+        """The stored study frozen for reading."""
+        if self._session is not None:
+            return self._session.store.snapshot()
+        return Study.read(self.path, self.spec.study.storage)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """All stored trials in order of number; empty before the first."""
+        if self._session is None and not (self.path / "run.json").exists():
+            return ()
+        return self.snapshot().trials
+
+    def pareto(self) -> list[Trial]:
+        """Feasible complete trials that no other one beats in every objective."""
+        feasible = [t for t in self.trials() if t.feasible and t.values is not None]
+        goals = [m.goal for m in self.objectives]
+        keep = non_dominated([t.values for t in feasible if t.values is not None], goals)
+        return [feasible[i] for i in keep]
+
+    def best(self, objective: str | None = None) -> Trial | None:
+        """The feasible trial with the best value of one objective (default: the first)."""
+        names = [m.name for m in self.objectives]
+        index = 0 if objective is None else names.index(objective)
+        sign = 1.0 if self.objectives[index].goal == "max" else -1.0
+        feasible = [t for t in self.trials() if t.feasible and t.values is not None]
+        return max(feasible, key=lambda t: sign * t.values[index] if t.values else 0, default=None)
+
+    def dataframe(self) -> Any:
+        """All trials as a pandas frame: one row a trial, one column a parameter or metric.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        from search.frame import trials_frame
+
+        return trials_frame(self.snapshot())
+
+    def arms(self) -> list[Study]:
+        """The baselines, each a study of its own below ``baselines/``."""
+        return [
+            Study.from_spec(
+                self.spec.arm(name),
+                plugins=self._plugins,
+                path=self.path / "baselines" / name,
+                arm=name,
+            )
+            for name in self.spec.baselines
+        ]
+
+    def report(self, directory: str | Path | None = None) -> Mapping[str, Path]:
+        """Write the report of this study and of the baselines that were run."""
+        from search.report import write_report
+
+        snapshots = [self.snapshot()]
+        for name in self.spec.baselines:
+            folder = self.path / "baselines" / name
+            if (folder / "run.json").exists():
+                snapshots.append(Study.read(folder))
+        files: Mapping[str, Path] = write_report(
+            snapshots, Path(directory) if directory else self.path / "report"
+        )
+        return files
+
+    def export(self, number: int, directory: str | Path) -> Mapping[str, Path]:
+        """Write trial ``number`` as an artefact to deploy; see :mod:`search.export`."""
+        from search.export import export_trial
+
+        files: Mapping[str, Path] = export_trial(
+            self.snapshot(), number, Path(directory), self.components.workload
+        )
+        return files
+
+    def _point(self, data: Mapping[str, Any]) -> Point:
+        try:
+            point = point_from_json(data)
+        except ValueError as error:
+            raise ConfigError(str(error), path="point") from None
+        problem = legal_point_error(self.params, point)
+        if problem:
+            raise ConfigError(problem, path="point")
+        return point
+
+    def _told(
+        self, values: Mapping[str, float], fidelity: str, evidence: Evidence
+    ) -> tuple[Measurement, ...]:
+        metrics = self.components.metrics()
+        for name in values:
+            if name not in metrics:
+                raise ConfigError(
+                    f"unknown metric {name!r} (known: {', '.join(metrics)})", path="tell"
+                )
+        for name in self.components.objectives:
+            if name not in values:
+                raise ConfigError(f"objective {name!r} is missing", path="tell")
+        return tuple(
+            Measurement(n, float(v), metrics[n].unit, fidelity, evidence) for n, v in values.items()
+        )
+
+    def _limits(self, driver: Driver, trials: int | None, timeout_s: float | None) -> Any:
+        update: dict[str, Any] = {}
+        if trials is not None:
+            update["trials"] = trials
+        if timeout_s is not None:
+            limit = driver.seconds + timeout_s
+            known = driver.budget.wall_clock
+            update["wall_clock"] = limit if known is None else min(limit, known)
+        return driver.budget.model_copy(update=update)
+
+    def _worker(self) -> WorkerSpec:
+        scratch = str((self.path / "work").resolve())
+        threads = self.spec.study.threads
+        if self._live:
+            return LiveWorker(self.components, self.name, threads, scratch)
+        return SpecWorker(self.spec, self._plugins, scratch)
+
+    def _runner(self, runner: Runner | str | Mapping[str, Any] | None) -> Runner:
+        if runner is not None and not isinstance(runner, (str, Mapping)):
+            return runner
+        section = self.spec.runner if runner is None else Plugin.model_validate(Plugin.read(runner))
+        options = plugin_options("runner", section, "runner")
+        made: Runner = registry.load("runner", section.name).from_config(options, None)
+        return made
+
+    def _prepare(self, session: _Session) -> None:
+        limit_threads(self.spec.study.threads)
+        driver = session.driver
+
+        def hook(kind: str, data: Mapping[str, Any]) -> None:
+            driver.watcher.trial_event(-1, kind, data)
+
+        notes = prepare(self.components, self.spec.study.seed, hook, driver.should_stop)
+        if notes:
+            session.store.note(teacher=notes)
+
+    @contextlib.contextmanager
+    def _open(
+        self, watcher: Watcher, callbacks: Sequence[Callable[[Trial], None]], accept_change: bool
+    ) -> Iterator[_Session]:
+        if self._session is not None:
+            yield self._session
+            return
+        name = self.name if self.arm == "main" else f"{self.name}/{self.arm}"
+        directory = RunDirectory.create(self.path, self.spec.study.storage, name)
+        try:
+            store = Store.open(directory)
+        except SearchError:
+            directory.release()
+            raise
+        try:
+            self._begin(store, accept_change)
+            searcher = self.searcher()
+            proposals = Proposals(
+                searcher, self.params, self.rules.check, self.rules.repair, self.spec.study.seed
+            )
+            driver = Driver(
+                store=store,
+                params=self.params,
+                proposals=proposals,
+                searcher=searcher,
+                objectives=self.components.objectives,
+                budget=self.spec.budget,
+                seed=self.spec.study.seed,
+                max_failures=self.spec.study.max_failures,
+                max_retries=self.spec.study.max_retries,
+                watcher=watcher,
+                callbacks=callbacks,
+            )
+            driver.take_over()
+            proposals.queue.extend(self._queue)
+            store.start_session()
+            store.note(reason=searcher.reason)
+            self._session = _Session(store, driver)
+            yield self._session
+        finally:
+            self._session = None
+            with contextlib.suppress(StoreError):
+                store.end_session() if store.exists else None
+            store.close()
+
+    def _begin(self, store: Store, accept_change: bool) -> None:
+        meta = self._meta()
+        changed = store.exists and store.digest != meta.digest
+        if changed and not accept_change:
+            raise StoreError(
+                f"{self.path}: holds a study with another configuration "
+                f"({', '.join(_differences(store.spec, meta.spec)) or 'plugins'} changed). Choose "
+                "another study.name, or go on nevertheless with --accept-change"
+            )
+        store.begin(meta)
+        if changed:
+            store.write_meta(meta)
+
+    def _meta(self) -> Meta:
+        ladder = self.components.ladder
+        spec = self.spec.model_dump(mode="json")
+        if self._live:
+            spec["live"] = True
+        return Meta(
+            study=self.name,
+            arm=self.arm,
+            digest=self.spec.digest,
+            spec=spec,
+            objectives=self.objectives,
+            constraints=tuple(ladder.constraints),
+            params=self.params,
+            metrics=self.components.metrics(),
+            sites=self.components.sites(),
+            searcher=self.spec.searcher.name,
+        )
+
+
+@dataclasses.dataclass
+class _Session:
+    """An open store and the driver that writes to it."""
+
+    store: Store
+    driver: Driver
+    stop_reason: str = ""
+    interrupted: bool = False
+
+
+@contextlib.contextmanager
+def _interruptible(driver: Driver) -> Iterator[None]:
+    """First Ctrl-C: end in order. Second: at once. Only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: Any) -> None:
+        if driver.interrupted:
+            raise KeyboardInterrupt
+        driver.interrupt()
+        driver.watcher.message(
+            "stopping: trials in flight are ended (Ctrl-C again to quit at once)"
+        )
+
+    old_int = signal.signal(signal.SIGINT, on_signal)
+    old_term = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old_int)
+        signal.signal(signal.SIGTERM, old_term)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Top-level sections in which two specifications differ, leaving out what may change."""
+    keys = (set(old) | set(new)) - StudySpec.MUTABLE
+    return sorted(
+        k
+        for k in keys
+        if k != "study"
+        and old.get(k) != new.get(k)
+        or k == "study"
+        and {**old[k], "storage": ""} != {**new[k], "storage": ""}
+    )
+
+
+__all__ = ["Constraint", "Metric", "Study", "without_password"]
