@@ -234,15 +234,16 @@ def assemble(
     8-bit images are scaled to 0..1 first. A channel without variation is only centred.
 
     Raises:
-        ConfigError: train is empty, or the parts differ in shape.
+        ConfigError: a part is empty, or of another shape than train.
     """
-    if not len(train[0]):
-        raise ConfigError("no examples to train on", path="train", source=name)
-    for part, (x, _) in (("validation", validation), ("test", test)):
+    for part, (x, _) in (("train", train), ("validation", validation), ("test", test)):
+        if not len(x):
+            raise ConfigError("the part has no examples", path=part, source=name)
         if x.shape[1:] != train[0].shape[1:]:
             raise ConfigError(
-                f"images of {part} have another shape than those of train "
+                f"images have another shape than those of train "
                 f"(got {list(x.shape[1:])}; expected {list(train[0].shape[1:])})",
+                path=part,
                 source=name,
             )
     channels, height, width = train[0].shape[1:]

@@ -89,6 +89,18 @@ def test_three_way_keeps_validation_when_train_shrinks():
     assert small[1].tolist() == whole[1].tolist()
 
 
+def test_three_way_with_all_official_parts():
+    parts = three_way(LABELS, LABELS, y_validation=LABELS, sizes={"test": 20}, seed=0)
+    assert [len(p) for p in parts] == [200, 200, 20]
+
+
+def test_three_way_names_the_part_that_is_too_large():
+    with pytest.raises(ConfigError, match="^train: too many examples"):
+        three_way(LABELS, LABELS, sizes={"train": 190, "validation": 50}, seed=0)
+    with pytest.raises(ConfigError, match="^validation: nothing would be left"):
+        three_way(LABELS, LABELS, sizes={"validation": 200}, seed=0)
+
+
 def test_assemble_normalises_all_parts_by_train():
     x, other = images(300), images(50, seed=1)
     y = np.zeros(300, dtype=np.uint8)
@@ -111,8 +123,8 @@ def test_assemble_normalises_all_parts_by_train():
 
 
 def test_assemble_converts_more_than_one_chunk_alike():
-    x = images(5000, (1, 2, 2))
-    y = np.zeros(5000, dtype=np.int64)
+    x = images(5000, (1, 16, 16))
+    y = np.zeros(5000, dtype=np.int64)  # 1.28 M values: two chunks
     pair = (x, y)
     splits = assemble(train=pair, validation=pair, test=pair, classes=1, name="n", digest="d")
     expected = (x / 255 - splits.mean[0]) / splits.std[0]
@@ -129,6 +141,13 @@ def test_assemble_can_leave_values_alone():
     assert splits.std == (1.0, 1.0, 1.0)
 
 
+def test_small_variation_of_large_values_is_not_lost():
+    x = 1e6 + np.random.default_rng(0).normal(size=(500, 1, 4, 4))
+    mean, std = channel_statistics(x)
+    assert mean[0] == pytest.approx(x.mean(), rel=1e-12)
+    assert std[0] == pytest.approx(x.std(), rel=1e-6)
+
+
 def test_a_constant_channel_is_only_centred():
     x = np.full((4, 1, 2, 2), 7, dtype=np.uint8)
     mean, std = channel_statistics(x)
@@ -139,14 +158,15 @@ def test_a_constant_channel_is_only_centred():
 def test_parts_of_different_shape_are_refused():
     pair, other = (images(4), np.zeros(4)), (images(4, (3, 4, 4)), np.zeros(4))
     with pytest.raises(
-        ConfigError, match=r"n: images of test .*got \[3, 4, 4\]; expected \[3, 4, 5\]"
+        ConfigError,
+        match=r"n: test: images have another shape .*got \[3, 4, 4\]; expected \[3, 4, 5\]",
     ):
         assemble(train=pair, validation=pair, test=other, classes=1, name="n", digest="d")
 
 
 def test_an_empty_train_part_is_refused():
     pair = (images(0), np.zeros(0))
-    with pytest.raises(ConfigError, match="no examples to train on"):
+    with pytest.raises(ConfigError, match="n: train: the part has no examples"):
         assemble(train=pair, validation=pair, test=pair, classes=1, name="n", digest="d")
 
 
