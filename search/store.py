@@ -9,35 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import logging
+import json
 import mimetypes
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.api.domain import Domain, Integer, Param, Point, Real, Value, Vector
-from search.api.errors import MissingExtra, StoreError
+from search.api.domain import Param, Point, Value
+from search.api.errors import StoreError
 from search.api.metric import Constraint, Metric
 from search.api.network import Site
 from search.api.param_syntax import param_to_data, parse_param
 from search.api.snapshot import Snapshot
 from search.api.trial import Origin, Outcome, Trial
+from search.database import distribution, guarded, open_storage, public, versions
 from search.records import (
     SCHEMA,
     constraint_from_data,
@@ -50,7 +43,7 @@ from search.records import (
     split_point,
     unpack_vector,
 )
-from search.run_directory import JOURNAL, RunDirectory, without_password
+from search.run_directory import JOURNAL, RunDirectory
 
 # Keys of attributes; nowhere else.
 _META, _SESSIONS, _TEACHER, _REASON = "cipher_search", "sessions", "teacher", "searcher_reason"
@@ -65,9 +58,6 @@ _STATES = {
     "failed": TrialState.FAIL,
     "crashed": TrialState.FAIL,
 }
-_VERSIONED = ("cipher-search", "optuna", "ray", "torch", "numpy", "tenseal")
-
-R = TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +94,7 @@ class Store:
             StoreError: the database cannot be reached or read.
             MissingExtra: the database's driver is not installed.
         """
-        store = cls(directory, _storage(directory))
+        store = cls(directory, open_storage(directory))
         names = guarded(lambda: optuna.get_all_study_names(store._storage), directory.path)
         if directory.study in names:
             store._study = _load(directory, store._storage)
@@ -120,7 +110,7 @@ class Store:
         directory = RunDirectory.open(path, storage, lock=False)
         if directory.storage == "journal" and not (path / JOURNAL).exists():
             raise StoreError(f"{path}: the run has stored nothing yet")
-        store = cls(directory, _storage(directory))
+        store = cls(directory, open_storage(directory))
         store._study = _load(directory, store._storage)
         return store
 
@@ -155,7 +145,9 @@ class Store:
                 path,
             )
             names = [f"{m.name} [{m.unit}]" for m in meta.objectives]
-            guarded(lambda: self.study.set_metric_names(names), path)
+            with warnings.catch_warnings():  # stable enough: it only labels the dashboard's axes
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                guarded(lambda: self.study.set_metric_names(names), path)
             self.write_meta(meta)
         elif self.study.user_attrs.get(_META, {}).get("run") != self.directory.run_id:
             raise StoreError(
@@ -171,7 +163,7 @@ class Store:
             "study": meta.study,
             "arm": meta.arm,
             "digest": meta.digest,
-            "spec": _public(meta.spec),
+            "spec": public(meta.spec),
             "objectives": [dataclasses.asdict(m) for m in meta.objectives],
             "constraints": [dataclasses.asdict(c) for c in meta.constraints],
             "params": {p.name: param_to_data(p) for p in meta.params},
@@ -179,7 +171,7 @@ class Store:
             "metrics": {n: dataclasses.asdict(m) for n, m in meta.metrics.items()},
             "sites": [dataclasses.asdict(s) for s in meta.sites],
             "searcher": meta.searcher,
-            "versions": _versions(),
+            "versions": versions(),
         }
         self._set(_META, data)
 
@@ -231,7 +223,7 @@ class Store:
         attrs: dict[str, Any] = {_SEED: seed, _ORIGIN: origin_to_data(origin)}
         if vectors:
             attrs[_VECTORS] = vectors
-        distributions = {p.name: _distribution(p.domain) for p in params if p.name in scalars}
+        distributions = {p.name: distribution(p.domain) for p in params if p.name in scalars}
         template = create_trial(
             state=TrialState.RUNNING,
             params=scalars,
@@ -381,48 +373,12 @@ class Store:
         )
 
     def _artefacts(self, frozen: FrozenTrial) -> dict[str, Path]:
-        import json
-
         found = {}
         for key, value in frozen.system_attrs.items():
             if key.startswith(_ARTEFACT):
                 info = json.loads(value)
                 found[info["filename"].replace("__", "/")] = self._artifacts / info["artifact_id"]
         return found
-
-
-def guarded(action: Callable[[], R], path: Path) -> R:
-    """Run a storage operation; its failures become one clear :class:`StoreError`."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        return action()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ or error
-        first = str(cause).strip().partition("\n")[0]
-        raise StoreError(f"{path}: the database failed: {without_password(first)}") from error
-
-
-def _storage(directory: RunDirectory) -> BaseStorage:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    url = directory.storage
-    if url == "journal":
-        file = directory.path / JOURNAL
-        return guarded(lambda: JournalStorage(JournalFileBackend(str(file))), directory.path)
-    if url.startswith("postgresql://"):
-        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
-    if url.startswith("postgresql+psycopg://"):
-        try:
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise MissingExtra(
-                "study.storage: PostgreSQL needs the extra 'postgres'. "
-                "Run: pip install 'cipher-search[postgres]'"
-            ) from error
-    return guarded(lambda: RDBStorage(url), directory.path)
 
 
 def _load(directory: RunDirectory, storage: BaseStorage) -> optuna.Study:
@@ -441,35 +397,3 @@ def _load(directory: RunDirectory, storage: BaseStorage) -> optuna.Study:
             f"up to {SCHEMA}). Upgrade it"
         )
     return study
-
-
-def _distribution(domain: Domain) -> BaseDistribution:
-    """The Optuna distribution under which a scalar parameter is stored."""
-    if isinstance(domain, Real):
-        return FloatDistribution(domain.low, domain.high, log=domain.log)
-    if isinstance(domain, Integer):
-        high = domain.low + (int(domain.size) - 1) * domain.step
-        return IntDistribution(domain.low, high, log=domain.log, step=domain.step)
-    if isinstance(domain, Vector):
-        raise StoreError("a vector is stored as an attribute, never as an Optuna parameter")
-    return CategoricalDistribution(domain.options)
-
-
-def _public(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification without the password of its database URL."""
-    data = dict(spec)
-    if isinstance(data.get("study"), Mapping):
-        study = dict(data["study"])
-        study["storage"] = without_password(str(study.get("storage", "journal")))
-        data["study"] = study
-    return data
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in _VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,8 @@ from typing import Any
 from search import registry
 from search.api.candidate import Violation
 from search.api.domain import Param, Point, point_from_json, space_size
-from search.api.errors import ConfigError, SearchError, StoreError
-from search.api.metric import Constraint, Evidence, Measurement, Metric
+from search.api.errors import ConfigError, StoreError
+from search.api.metric import Evidence, Measurement, Metric
 from search.api.protocols import Problem, Runner, Searcher, WorkerSpec
 from search.api.snapshot import Snapshot
 from search.api.trial import Job, Origin, Outcome, RungResult, Trial
@@ -39,7 +37,7 @@ from search.driver import Driver, Silent, Watcher, legal_point_error
 from search.known_rules import Rules
 from search.pareto import non_dominated
 from search.proposals import Proposals, Queued
-from search.run_directory import RunDirectory, without_password
+from search.session import Session, interruptible, open_session
 from search.store import Meta, Store
 from search.worker import LiveWorker, SpecWorker, limit_threads, prepare
 
@@ -205,7 +203,7 @@ class Study:
         self.params: tuple[Param, ...] = components.params()
         ladder = components.ladder
         self.rules = Rules(self.params, ladder.space, ladder.method, spec.known)
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._queue: list[Queued] = []
         self._stack = contextlib.ExitStack()
         self.searcher()  # refuses options that do not fit, before any trial
@@ -305,11 +303,10 @@ class Study:
             if trials is not None or timeout_s is not None:
                 driver.budget = self._limits(driver, trials, timeout_s)
             if driver.done < driver.budget.trials and not driver.should_stop():
-                with _interruptible(driver):
+                with interruptible(driver):
                     self._prepare(session)
                     self._runner(runner).drain(driver, self._worker())
             driver.raise_if_broken()
-            session.stop_reason, session.interrupted = driver.stop_reason, driver.interrupted
             self.last_stop = driver.stop_reason
             self.interrupted = driver.interrupted
             return session.store.snapshot()
@@ -508,7 +505,7 @@ class Study:
         made: Runner = registry.load("runner", section.name).from_config(options, None)
         return made
 
-    def _prepare(self, session: _Session) -> None:
+    def _prepare(self, session: Session) -> None:
         limit_threads(self.spec.study.threads)
         driver = session.driver
 
@@ -522,60 +519,31 @@ class Study:
     @contextlib.contextmanager
     def _open(
         self, watcher: Watcher, callbacks: Sequence[Callable[[Trial], None]], accept_change: bool
-    ) -> Iterator[_Session]:
+    ) -> Iterator[Session]:
+        """The open session, or a new one that ends with the block."""
         if self._session is not None:
             yield self._session
             return
-        name = self.name if self.arm == "main" else f"{self.name}/{self.arm}"
-        directory = RunDirectory.create(self.path, self.spec.study.storage, name)
-        try:
-            store = Store.open(directory)
-        except SearchError:
-            directory.release()
-            raise
-        try:
-            self._begin(store, accept_change)
-            searcher = self.searcher()
-            proposals = Proposals(
-                searcher, self.params, self.rules.check, self.rules.repair, self.spec.study.seed
-            )
-            driver = Driver(
-                store=store,
-                params=self.params,
-                proposals=proposals,
-                searcher=searcher,
-                objectives=self.components.objectives,
-                budget=self.spec.budget,
-                seed=self.spec.study.seed,
-                max_failures=self.spec.study.max_failures,
-                max_retries=self.spec.study.max_retries,
-                watcher=watcher,
-                callbacks=callbacks,
-            )
-            driver.take_over()
-            proposals.queue.extend(self._queue)
-            store.start_session()
-            store.note(reason=searcher.reason)
-            self._session = _Session(store, driver)
-            yield self._session
-        finally:
-            self._session = None
-            with contextlib.suppress(StoreError):
-                store.end_session() if store.exists else None
-            store.close()
-
-    def _begin(self, store: Store, accept_change: bool) -> None:
-        meta = self._meta()
-        changed = store.exists and store.digest != meta.digest
-        if changed and not accept_change:
-            raise StoreError(
-                f"{self.path}: holds a study with another configuration "
-                f"({', '.join(_differences(store.spec, meta.spec)) or 'plugins'} changed). Choose "
-                "another study.name, or go on nevertheless with --accept-change"
-            )
-        store.begin(meta)
-        if changed:
-            store.write_meta(meta)
+        searcher = self.searcher()
+        rules = self.rules
+        proposals = Proposals(
+            searcher, self.params, rules.check, rules.repair, self.spec.study.seed
+        )
+        proposals.queue.extend(self._queue)
+        with open_session(
+            self.path,
+            self.spec,
+            self._meta(),
+            proposals,
+            watcher=watcher,
+            callbacks=callbacks,
+            accept_change=accept_change,
+        ) as session:
+            self._session = session
+            try:
+                yield session
+            finally:
+                self._session = None
 
     def _meta(self) -> Meta:
         ladder = self.components.ladder
@@ -594,53 +562,3 @@ class Study:
             sites=self.components.sites(),
             searcher=self.spec.searcher.name,
         )
-
-
-@dataclasses.dataclass
-class _Session:
-    """An open store and the driver that writes to it."""
-
-    store: Store
-    driver: Driver
-    stop_reason: str = ""
-    interrupted: bool = False
-
-
-@contextlib.contextmanager
-def _interruptible(driver: Driver) -> Iterator[None]:
-    """First Ctrl-C: end in order. Second: at once. Only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(number: int, frame: Any) -> None:
-        if driver.interrupted:
-            raise KeyboardInterrupt
-        driver.interrupt()
-        driver.watcher.message(
-            "stopping: trials in flight are ended (Ctrl-C again to quit at once)"
-        )
-
-    old_int = signal.signal(signal.SIGINT, on_signal)
-    old_term = signal.signal(signal.SIGTERM, on_signal)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, old_int)
-        signal.signal(signal.SIGTERM, old_term)
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Top-level sections in which two specifications differ, leaving out what may change."""
-    keys = (set(old) | set(new)) - StudySpec.MUTABLE
-    return sorted(
-        k
-        for k in keys
-        if k != "study"
-        and old.get(k) != new.get(k)
-        or k == "study"
-        and {**old[k], "storage": ""} != {**new[k], "storage": ""}
-    )
-
-
-__all__ = ["Constraint", "Metric", "Study", "without_password"]
