@@ -72,14 +72,15 @@ def module_for(node: fx.Node) -> Made | None:
     Raises:
         ConfigError: the call has no equivalent module that can be told training from evaluation.
     """
-    args, kwargs = tuple(node.args[1:]), {k: v for k, v in node.kwargs.items() if k != "input"}
+    args: tuple[Any, ...] = tuple(node.args[1:])
+    kwargs: dict[str, Any] = {k: v for k, v in node.kwargs.items() if k != "input"}
     target: Any = node.target
     if target in _ACTIVATIONS:
         word, make = _ACTIVATIONS[target]
         module = make(*args, **kwargs)
         inplace = bool(getattr(module, "inplace", False)) or _is_inplace(target)
-        if hasattr(module, "inplace"):
-            module.inplace = False
+        if inplace and hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010  # no attribute of nn.Module to mypy
         return word, module, inplace
     if target in _POOLS:
         word, make = _POOLS[target]

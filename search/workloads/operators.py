@@ -74,7 +74,9 @@ class X2Act(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` of shape ``[n, C, ...]`` (or ``[n, F]``) through the polynomial, same shape."""
-        w1, w2, b = self.w1, self.w2, self.b
+        w1: Tensor = self.w1
+        w2: Tensor = self.w2
+        b: Tensor = self.b
         if self.per == "channel":
             view = (-1,) + (1,) * (x.dim() - 2)
             w1, w2, b = w1.view(view), w2.view(view), b.view(view)

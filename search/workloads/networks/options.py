@@ -79,7 +79,10 @@ def of_factory(
             f"network {name}: cannot be called as factory(input_shape, classes): {error}",
             path=PATH,
         ) from error
-    module = factory(*arguments, **options)
+    try:
+        module = factory(*arguments, **options)
+    except ValueError as error:
+        raise ConfigError(f"network {name}: {error}", path=PATH) from error
     if not isinstance(module, nn.Module):
         raise ConfigError(
             f"network {name}: the factory gave {type(module).__name__} (expected torch.nn.Module)",
@@ -104,3 +107,15 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
         raise ConfigError(
             f"{message[:1].lower()}{message[1:]} (got {value!r})", path=path
         ) from None
+
+
+def at_least(network: str, option: str, value: float, low: float) -> None:
+    """Refuse ``value`` below ``low``.
+
+    Raises:
+        ConfigError: it is below.
+    """
+    if value < low:
+        raise ConfigError(
+            f"network {network}: must be at least {low} (got {value})", path=f"{PATH}.{option}"
+        )

@@ -1,7 +1,7 @@
-"""Residual networks: for small images, for CIFAR and for ImageNet, and wide ones.
+"""Residual networks for small images, for CIFAR and for ImageNet.
 
-Source: He et al., Deep Residual Learning (CVPR 2016), tables 1 and 6; Zagoruyko and Komodakis,
-Wide Residual Networks (BMVC 2016), table 1.
+Source: He et al., Deep Residual Learning for Image Recognition (CVPR 2016): tables 1 and 6, and
+section 4.2 for CIFAR. The wide ones are in :mod:`search.workloads.networks.wide`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Stem = Literal["imagenet", "cifar"]
+from search.workloads.networks import wide
+from search.workloads.networks.options import at_least
+from search.workloads.networks.stem import Stem, he_initialised, stem_for
+
+Shortcut = Literal["padded", "projected"]
 
 
 def resnet_mini(input_shape: tuple[int, int, int], classes: int, *, width: int = 16) -> nn.Module:
@@ -19,21 +23,81 @@ def resnet_mini(input_shape: tuple[int, int, int], classes: int, *, width: int =
 
     The second block halves the map. Seven activations and one pool to choose. For 14x14 images.
     """
-    channels = input_shape[0]
-    stages = [
-        _Basic(width, width, 1),
-        _Basic(width, 2 * width, 2),
-        _Basic(2 * width, 4 * width, 1),
-    ]
-    stem = _stem(channels, width, "cifar")
+    at_least("resnet_mini", "width", width, 1)
+    stem = _stem(input_shape[0], width, "cifar")
     stem.add_module("pool", nn.MaxPool2d(2))
-    return _initialised(_ResNet(stem, [nn.Sequential(s) for s in stages], 4 * width, classes))
+    plan = ((width, 1, 1), (2 * width, 1, 2), (4 * width, 1, 1))
+    return _resnet(stem, width, plan, classes)
+
+
+def resnet18(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    stem: Stem | None = None,
+    width: int = 64,
+) -> nn.Module:
+    """ResNet-18: eight basic blocks in stages of w, 2w, 4w, 8w channels.
+
+    Args:
+        input_shape: ``(C, H, W)``.
+        classes: number of classes.
+        stem: ``imagenet``: 7x7 stride 2 and 3x3 max pool; ``cifar``: 3x3 alone. By default the
+            first where the image has 128 or more pixels a side.
+        width: channels of the first stage. At 64 and 32x32 images there are 557,056 ReLUs.
+    """
+    at_least("resnet18", "width", width, 1)
+    plan = ((width, 2, 1), (2 * width, 2, 2), (4 * width, 2, 2), (8 * width, 2, 2))
+    first = _stem(input_shape[0], width, stem_for(input_shape, stem))
+    return _resnet(first, width, plan, classes)
+
+
+def resnet50(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    stem: Stem | None = None,
+    width: int = 64,
+) -> nn.Module:
+    """ResNet-50: sixteen bottleneck blocks (stride on the 3x3 convolution); else as resnet18."""
+    at_least("resnet50", "width", width, 1)
+    plan = ((width, 3, 1), (2 * width, 4, 2), (4 * width, 6, 2), (8 * width, 3, 2))
+    first = _stem(input_shape[0], width, stem_for(input_shape, stem))
+    return _resnet(first, width, plan, classes, bottleneck=True)
+
+
+def resnet20(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    width: int = 16,
+    shortcut: Shortcut = "padded",
+) -> nn.Module:
+    """ResNet-20 of the CIFAR experiments: nine basic blocks of w, 2w, 4w channels.
+
+    Args:
+        input_shape: ``(C, H, W)``.
+        classes: number of classes.
+        width: channels of the first stage.
+        shortcut: where the shape changes: ``padded`` with zero channels, as in the paper, or
+            ``projected`` by a 1x1 convolution.
+    """
+    return _cifar_resnet("resnet20", 3, input_shape, classes, width, shortcut)
+
+
+def resnet32(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    width: int = 16,
+    shortcut: Shortcut = "padded",
+) -> nn.Module:
+    """ResNet-32 of the CIFAR experiments: fifteen basic blocks; options as for resnet20."""
+    return _cifar_resnet("resnet32", 5, input_shape, classes, width, shortcut)
 
 
 class _Basic(nn.Module):
     """Two 3x3 convolutions and a shortcut, which is projected where the shape changes."""
-
-    expansion = 1
 
     def __init__(self, before: int, width: int, stride: int, *, pad: bool = False) -> None:
         super().__init__()
@@ -49,13 +113,12 @@ class _Basic(nn.Module):
         """``[n, before, H, W]`` to ``[n, width, H / stride, W / stride]``."""
         y = self.relu1(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu2(y + self.shortcut(x))
+        out: Tensor = self.relu2(y + self.shortcut(x))
+        return out
 
 
 class _Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions; the stride is on the 3x3 one; four times wider at the end."""
-
-    expansion = 4
 
     def __init__(self, before: int, width: int, stride: int) -> None:
         super().__init__()
@@ -75,7 +138,8 @@ class _Bottleneck(nn.Module):
         y = self.relu1(self.bn1(self.conv1(x)))
         y = self.relu2(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return self.relu3(y + self.shortcut(x))
+        out: Tensor = self.relu3(y + self.shortcut(x))
+        return out
 
 
 class _PaddedShortcut(nn.Module):
@@ -100,19 +164,20 @@ class _ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = stem
-        for number, stage in enumerate(stages, start=1):
-            self.add_module(f"stage{number}", stage)
+        self.stages = [f"stage{number}" for number in range(1, len(stages) + 1)]
+        for name, stage in zip(self.stages, stages, strict=True):
+            self.add_module(name, stage)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.classifier = nn.Linear(features, classes)
-        self.stages = [f"stage{number}" for number in range(1, len(stages) + 1)]
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, C, H, W]`` to logits ``[n, classes]``."""
         x = self.stem(x)
         for name in self.stages:
             x = self.get_submodule(name)(x)
-        return self.classifier(self.flatten(self.pool(x)))
+        logits: Tensor = self.classifier(self.flatten(self.pool(x)))
+        return logits
 
 
 def _shortcut(before: int, after: int, stride: int, *, pad: bool = False) -> nn.Module:
@@ -124,24 +189,57 @@ def _shortcut(before: int, after: int, stride: int, *, pad: bool = False) -> nn.
 
 
 def _stem(channels: int, width: int, kind: Stem) -> nn.Sequential:
-    if kind == "imagenet":
-        conv = nn.Conv2d(channels, width, 7, 2, 3, bias=False)
-        pool = [nn.MaxPool2d(3, 2, 1)]
-    else:
-        conv = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
-        pool = []
+    size, stride, padding = (7, 2, 3) if kind == "imagenet" else (3, 1, 1)
     stem = nn.Sequential()
-    stem.add_module("conv", conv)
+    stem.add_module("conv", nn.Conv2d(channels, width, size, stride, padding, bias=False))
     stem.add_module("bn", nn.BatchNorm2d(width))
     stem.add_module("relu", nn.ReLU())
-    for module in pool:
-        stem.add_module("pool", module)
+    if kind == "imagenet":
+        stem.add_module("pool", nn.MaxPool2d(3, 2, 1))
     return stem
 
 
-def _initialised(network: nn.Module) -> nn.Module:
-    """He initialisation of the convolutions (fan out), as the ResNet papers have it."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return network
+def _resnet(
+    stem: nn.Sequential,
+    before: int,
+    plan: tuple[tuple[int, int, int], ...],
+    classes: int,
+    *,
+    bottleneck: bool = False,
+    pad: bool = False,
+) -> nn.Module:
+    """``plan`` has (width, blocks, stride of the first block) for each stage."""
+    stages = []
+    for width, blocks, stride in plan:
+        stage = nn.Sequential()
+        for number in range(blocks):
+            step = stride if number == 0 else 1
+            if bottleneck:
+                stage.append(_Bottleneck(before, width, step))
+                before = 4 * width
+            else:
+                stage.append(_Basic(before, width, step, pad=pad))
+                before = width
+        stages.append(stage)
+    return he_initialised(_ResNet(stem, stages, before, classes))
+
+
+def _cifar_resnet(
+    name: str,
+    blocks: int,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    width: int,
+    shortcut: Shortcut,
+) -> nn.Module:
+    at_least(name, "width", width, 1)
+    plan = ((width, blocks, 1), (2 * width, blocks, 2), (4 * width, blocks, 2))
+    stem = _stem(input_shape[0], width, "cifar")
+    return _resnet(stem, width, plan, classes, pad=shortcut == "padded")
+
+
+def wrn22_8(
+    input_shape: tuple[int, int, int], classes: int, *, width: int = 8, dropout: float = 0.0
+) -> nn.Module:
+    """WRN-22-8, see :func:`search.workloads.networks.wide.wrn22_8`."""
+    return wide.wrn22_8(input_shape, classes, width=width, dropout=dropout)
