@@ -48,7 +48,9 @@ SHA256 = {
 }
 """Of the decompressed IDX files: Debian compresses them anew, so sums of the .gz files differ.
 
-Source: computed from Debian's dataset-fashion-mnist 0.0~git20200523.55506a9-1.
+Source: computed from Debian's dataset-fashion-mnist 0.0~git20200523.55506a9-1. Its compressed
+streams, put behind the gzip headers of the publication (file name and time of August 2017), have
+the MD5 sums that the authors' README gives for the .gz files.
 """
 
 URLS = (
