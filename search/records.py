@@ -122,7 +122,7 @@ def unpack_vector(data: Any) -> tuple[Scalar, ...]:
         return tuple(data)
     raw, n, kind = base64.b64decode(data["data"]), int(data["n"]), data["as"]
     if kind in ("bits", "bool"):
-        bits = bin(int.from_bytes(raw, "big"))[2:].zfill(n)
+        bits = bin(int.from_bytes(raw, "big"))[2:].zfill(n) if n else ""
         return tuple(b == "1" if kind == "bool" else int(b) for b in bits)
     return struct.unpack(f"<{n}{'d' if kind == 'f8' else 'i'}", raw)
 

@@ -1,0 +1,1 @@
+"""Methods: how a point becomes a candidate, by building it or by training."""
