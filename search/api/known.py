@@ -2,8 +2,8 @@
 
 A rule is one comparison of two expressions over parameters, such as
 ``count(activation, relu) <= 4``, ``sum(mask) <= 20`` or ``width * depth <= 64``. The language is
-a strict whitelist: numbers, names of parameters, ``+ - *``, division by a number, ``sum count min
-max len abs``, and one of ``<= >= ==``. Nothing is ever handed to Python for evaluation.
+a strict whitelist: numbers, names of parameters, ``+ - *``, division by a number or ``len``,
+``sum count min max len abs``, and one of ``<= >= ==``. Nothing is ever handed to Python for evaluation.
 """
 
 from __future__ import annotations
@@ -132,10 +132,9 @@ class _Parser:
 
     def arithmetic(self, node: ast.BinOp) -> _Number:
         if isinstance(node.op, ast.Div):
-            divisor = self.number(node.right)
-            if any(isinstance(n, ast.Name) for n in ast.walk(node.right)) or divisor({}) == 0:
+            value = self.fixed(node.right)
+            if value is None or value == 0:
                 raise self.error("division is by a number other than 0 only. Multiply both sides")
-            value = divisor({})
             dividend = self.number(node.left)
             return lambda p: dividend(p) / value
         left, right = self.number(node.left), self.number(node.right)
@@ -146,6 +145,14 @@ class _Parser:
         if isinstance(node.op, ast.Mult):
             return lambda p: left(p) * right(p)
         raise self.error(f"{_source(node)!r}: this operation is not allowed (known: + - * /)")
+
+    def fixed(self, node: ast.expr) -> float | None:
+        """The value of ``node`` if no point changes it (numbers, ``len``)."""
+        value = self.number(node)
+        try:
+            return value({})
+        except KeyError:
+            return None
 
     def call(self, node: ast.Call) -> _Number:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
@@ -170,7 +177,8 @@ class _Parser:
 
     def fold(self, name: str, args: list[ast.expr]) -> _Number:
         """``sum``, ``min`` or ``max``: of one vector, or of several numbers."""
-        reduce: Callable[[Any], float] = {"sum": math.fsum, "min": min, "max": max}[name]
+        folds: dict[str, Callable[[Any], float]] = {"sum": math.fsum, "min": min, "max": max}
+        reduce = folds[name]
         if len(args) == 1:
             vector = self.vector(args[0], name)
             if not _numeric(vector.domain.element):  # type: ignore[union-attr]

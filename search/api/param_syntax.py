@@ -234,8 +234,8 @@ def _scalars(value: object, path: str) -> tuple[Scalar, ...]:
 def _float(value: object, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         # YAML 1.1 reads 1e-4 as text: say so, since the number looks right.
-        hint = " Write 1.0e-4, not 1e-4." if isinstance(value, str) and _is_number(value) else ""
-        raise ConfigError(f"expected a number (got {value!r}).{hint}", path=path)
+        hint = ". Write 1.0e-4, not 1e-4." if isinstance(value, str) and _is_number(value) else ""
+        raise ConfigError(f"expected a number (got {value!r}){hint}", path=path)
     return float(value)
 
 

@@ -28,7 +28,7 @@ from search.api.ways import VectorWay, Way, scalar_ways, targets
 
 Check = Callable[[Point], Sequence[Violation]]
 
-_SHRINK_CHECKS = 300  # spent at most on putting entries back
+_SHRINK_ENTRIES = 20_000  # looked at, at most, to put entries back
 
 
 def repair(
@@ -176,7 +176,9 @@ class _Search:
 
     def shrink(self, start: Mapping[str, Value], legal: dict[str, Value]) -> dict[str, Value]:
         """``legal`` with vector entries put back to those of ``start`` where that stays legal."""
-        self.left = min(self.left, _SHRINK_CHECKS)
+        entries = sum(len(v) for v in legal.values() if isinstance(v, tuple))
+        # Checks of long vectors take long themselves: the bound is on entries looked at.
+        self.left = min(self.left, _SHRINK_ENTRIES // max(1, entries))
         for param in self.params:
             old, new = start.get(param.name), legal.get(param.name)
             if not isinstance(old, tuple) or not isinstance(new, tuple) or len(old) != len(new):
