@@ -49,6 +49,16 @@ def crashed(job: Job, error: str, *, seconds: float, worker: str = "") -> Outcom
     return Outcome(job.number, "crashed", error=error, seconds=seconds, worker=worker)
 
 
+def too_long(limit_s: float) -> str:
+    """Why a job over its time was killed."""
+    return f"time limit of {limit_s:g} s"
+
+
+def not_ended(grace_s: float) -> str:
+    """Why a job that was asked to stop was killed."""
+    return f"the study was stopped, and the job did not end within {grace_s:g} s"
+
+
 def failure_text(error: BaseException) -> str:
     """``error`` for people: the message of our own errors, a traceback of all others."""
     if isinstance(error, SearchError):

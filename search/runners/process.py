@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from search.api.errors import ConfigError, PluginError
 from search.api.protocols import JobSource, WorkerSpec
-from search.runners.execution import crashed, parse_size, time_limit
+from search.runners.execution import crashed, not_ended, parse_size, time_limit, too_long
 from search.runners.slot import Slot
 from search.runners.tensorboard import watched
 
@@ -183,14 +183,12 @@ class _Pool:
         limit = time_limit(slot.job, self._runner.timeout_s)
         now = time.monotonic()
         if limit is not None and now - slot.begun > limit:
-            return f"time limit of {limit:g} s"
+            return too_long(limit)
         allowed = self._runner.memory_bytes
         if allowed is not None and (used := slot.resident_bytes()) > allowed:
             return f"memory limit of {self._runner.memory_limit} (used {used / 2**30:.2f} GiB)"
         if self._kill_at is not None and now > self._kill_at:
-            return (
-                f"the study was stopped, and the job did not end within {self._runner.grace_s:g} s"
-            )
+            return not_ended(self._runner.grace_s)
         return ""
 
     def _bury(self, slot: Slot, reason: str) -> None:

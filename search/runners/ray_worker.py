@@ -1,0 +1,118 @@
+"""What runs inside Ray's worker processes, on any node: one job in, one reply out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pickle
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from search.api.protocols import Execute
+from search.api.trial import Job, Outcome
+from search.runners.execution import failure_text, run_job
+from search.runners.ray_cluster import load_ray
+from search.runners.ray_mailbox import Courier, Event
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The worker's recipe: an id to remember it by, and where to get it once per process.
+
+    Args:
+        id: differs between drains.
+        ref: object reference of the cloudpickled :class:`~search.api.protocols.WorkerSpec`.
+    """
+
+    id: str
+    ref: Any = dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What comes back from a job.
+
+    Args:
+        outcome: the pickled outcome, its artefact paths being those of the worker's host.
+        files: artefact name -> content; the driver may be on another host.
+        events: events that were not mailed before.
+        mailed: whether events were mailed before.
+        broken: why the worker could not be built; nothing ran then.
+    """
+
+    outcome: bytes = b""
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    mailed: bool = False
+    broken: str = ""
+
+    def unpack(self, folder: Path) -> Outcome:
+        """The outcome with its artefacts written below ``folder``, on this host."""
+        outcome: Outcome = pickle.loads(self.outcome)  # noqa: S301  # from our own worker
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return dataclasses.replace(outcome, artefacts={name: folder / name for name in self.files})
+
+
+def run(
+    recipe: Recipe,
+    mailbox: Any,
+    job: Job,
+    *,
+    now: bool = False,
+    limit_s: float | None = None,
+    grace_s: float | None = None,
+) -> Reply:
+    """Run ``job`` in this process; for the options see :class:`~.ray_mailbox.Courier`."""
+    try:
+        execute = _built(recipe)
+    except Exception as error:  # noqa: BLE001  # plugins load here: the driver must hear why
+        return Reply(broken=f"on {where()}: {failure_text(error)}")
+    courier = Courier(mailbox, job.number, now=now, limit_s=limit_s, grace_s=grace_s)
+    try:
+        outcome = run_job(execute, job, courier.hook, courier.stop, where())
+    finally:
+        events = courier.finish()
+    return _pack(outcome, tuple(events), courier.mailed)
+
+
+def where() -> str:
+    """Host, Ray node and process id of this worker, for people."""
+    node = load_ray().get_runtime_context().get_node_id()
+    return f"{platform.node()} node {node[:8]} pid {os.getpid()}"
+
+
+@functools.lru_cache(maxsize=1)  # a process that serves another study next needs the first no more
+def _built(recipe: Recipe) -> Execute:
+    worker = pickle.loads(load_ray().get(recipe.ref))  # noqa: S301  # from our own driver
+    execute: Execute = worker.build()
+    return execute
+
+
+def _pack(outcome: Outcome, events: tuple[Event, ...], mailed: bool) -> Reply:
+    try:
+        packed = cloudpickle.dumps(outcome)
+        files = {name: path.read_bytes() for name, path in outcome.artefacts.items()}
+    except Exception as error:  # noqa: BLE001  # any object may refuse to be pickled
+        text = f"the outcome cannot be sent to the driver: {failure_text(error)}"
+        failed = Outcome(outcome.number, "failed", error=text, worker=outcome.worker)
+        return Reply(cloudpickle.dumps(failed), {}, events, mailed)
+    for name, path in outcome.artefacts.items():
+        _remove(path, depth=len(Path(name).parts))
+    return Reply(packed, files, events, mailed)
+
+
+def _remove(path: Path, depth: int) -> None:
+    """Remove a file that was shipped, and the folders (up to the trial's) that are empty then."""
+    path.unlink(missing_ok=True)
+    for folder in list(path.parents)[:depth]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
