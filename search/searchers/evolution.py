@@ -106,7 +106,7 @@ class Evolution:
                 self.finish(trial)
 
     def _cross(self, parents: Sequence[Member], rng: random.Random) -> Point:
-        """Scalars of the parents mixed and mutated; at least one changes if there are no vectors."""
+        """Scalars of the parents, mixed and mutated; without vectors at least one changes."""
         first, second = parents[0].point, parents[-1].point
         mix = rng.random() < self._config.crossover
         values: dict[str, Value] = {}

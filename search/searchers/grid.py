@@ -143,14 +143,12 @@ def _size(params: Sequence[Param], listed: Mapping[str, Sequence[Value]]) -> int
     Raises:
         ConfigError: more than :data:`LARGEST`.
     """
-    bound = 1.0
-    for param in params:
-        size = len(listed[param.name]) if param.name in listed else param.domain.size
-        bound *= size
-    if bound <= LARGEST:
-        return sum(1 for _ in every_point(params, listed))
-    conditional = any(p.when for p in params)
-    counted = _count(params, listed) if conditional else bound
+    everywhere = [p for p in params if not p.when]
+    counted = math.prod(
+        float(len(listed[p.name])) if p.name in listed else p.domain.size for p in everywhere
+    )
+    if counted <= LARGEST and len(everywhere) < len(params):
+        counted = _count(params, listed)
     if counted > LARGEST:
         digits = f"{counted:.3g}" if math.isfinite(counted) else "more than 1e308"
         raise ConfigError(

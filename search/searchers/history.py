@@ -97,9 +97,7 @@ class History:
         return [*best, *others][: self._capacity]
 
 
-def member_of(
-    trial: Trial, signs: Sequence[float], constraints: Sequence[str]
-) -> Member | None:
+def member_of(trial: Trial, signs: Sequence[float], constraints: Sequence[str]) -> Member | None:
     """What can be learnt from ``trial``; None if it failed, crashed or gave no finite number."""
     if trial.status in ("failed", "crashed", "running"):
         return None
@@ -116,7 +114,7 @@ def member_of(
 
 
 def by_rank_and_crowding(losses: Floats) -> list[int]:
-    """Indices of ``losses`` (shape ``[n, m]``), best first: by front, then least crowded, then order.
+    """Indices of ``losses`` (shape ``[n, m]``), best first: by front, crowding, then order.
 
     Source: Deb et al., NSGA-II, IEEE TEC 6(2), 2002, sections III-A and III-B.
     """
@@ -126,7 +124,7 @@ def by_rank_and_crowding(losses: Floats) -> list[int]:
         return [int(i) for i in np.argsort(losses[:, 0], kind="stable")]
     no_worse = (losses[:, None, :] <= losses[None, :, :]).all(axis=2)
     better = (losses[:, None, :] < losses[None, :, :]).any(axis=2)
-    dominates = no_worse & better
+    dominates: npt.NDArray[np.bool_] = np.logical_and(no_worse, better)
     left = np.ones(len(losses), dtype=bool)
     order: list[int] = []
     while left.any():

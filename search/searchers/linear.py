@@ -75,9 +75,8 @@ class EntryWorth:
         self._fitted = due
         rows = np.array(self._rows[max(0, due - WINDOW) : due])
         outputs = np.array(self._outputs[max(0, due - WINDOW) : due])
-        x = np.zeros((len(rows), self._length, self._options))
-        np.put_along_axis(x, rows[:, :, None], 1.0, axis=2)
-        x = x.reshape(len(rows), -1)
+        x = np.zeros((len(rows), self._length * self._options))
+        np.put_along_axis(x, rows + self._options * np.arange(self._length), 1.0, axis=1)
         variance = x.var(axis=0)
         x -= x.mean(axis=0)
         scale = outputs.std(axis=0)

@@ -27,7 +27,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.api.domain import (
-    Choice,
     Integer,
     Ordinal,
     Param,
@@ -128,7 +127,9 @@ class Mirror:
     def ask(self, sampler: BaseSampler, number: int) -> Asked:
         """What ``sampler`` proposes for trial ``number``; the mirror is left as it was."""
         self.study.sampler = sampler
-        before = self._storage.get_study_system_attrs(_STUDY)
+        before = dict(self._storage.study_attrs)
+        if any(trial.number == number for trial in self.trials):  # a repeat of a known trial
+            number = self.trials[-1].number + 1
         self._storage.next_number = number
         with warnings.catch_warnings():
             # Our defaults use options Optuna calls experimental; the pinned version is tested.
@@ -139,7 +140,7 @@ class Mirror:
                 after = self._storage.get_study_system_attrs(_STUDY)
             finally:
                 self._storage.drop(number)
-                self._storage.study_attrs = dict(before)
+                self._storage.study_attrs = before
         new = {k: v for k, v in after.items() if k not in before or before[k] != v}
         return Asked(number, values, dict(frozen.system_attrs), new)
 

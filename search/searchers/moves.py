@@ -117,7 +117,9 @@ def complete(params: Sequence[Param], values: Mapping[str, Value], rng: random.R
     return point
 
 
-def neighbour(params: Sequence[Param], point: Point, rng: random.Random, strength: int = 1) -> Point:
+def neighbour(
+    params: Sequence[Param], point: Point, rng: random.Random, strength: int = 1
+) -> Point:
     """``point`` with ``strength`` of its parameters mutated; conditions stay satisfied."""
     movable = [p for p in params if p.name in point and p.domain.size > 1]
     values = dict(point)
@@ -212,9 +214,7 @@ def _scalar_values(domain: ScalarDomain) -> Iterator[Scalar]:
     raise ValueError(f"endless domain: {domain.describe()}")
 
 
-def _outwards(
-    problem: Problem, point: Point, rng: random.Random, tries: int
-) -> Iterator[Point]:
+def _outwards(problem: Problem, point: Point, rng: random.Random, tries: int) -> Iterator[Point]:
     yield point
     for i in range(tries):
         yield neighbour(problem.params, point, rng, 1 + i // 6)
@@ -228,9 +228,7 @@ def _step(domain: Real | Integer | Ordinal, value: Scalar, rng: random.Random) -
         return value
     options = domain.options if isinstance(domain, Ordinal) else None
     at = (
-        _index(options, value)
-        if options is not None
-        else (int(value) - domain.low) // domain.step  # type: ignore[union-attr]
+        _index(options, value) if options is not None else (int(value) - domain.low) // domain.step  # type: ignore[union-attr]
     )
     last = int(domain.size) - 1
     distance = 1

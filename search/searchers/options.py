@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,4 +23,4 @@ class SearcherConfig(BaseModel):
         Raises:
             ConfigError: an unknown option (the message lists the known ones) or a bad value.
         """
-        return validate(cls, options, "searcher")
+        return cast(C, validate(cls, options, "searcher"))

@@ -56,7 +56,9 @@ def stratified(domain: Vector, stratum: float, rng: random.Random) -> tuple[Scal
         options: list[Value] = list(domain_values(element))
         favoured = options[-1] if len(options) <= 2 else rng.choice(options)
         others = [o for o in options if o is not favoured] or [favoured]
-        drawn = [favoured if rng.random() < stratum else rng.choice(others) for _ in range(domain.length)]
+        drawn = [
+            favoured if rng.random() < stratum else rng.choice(others) for _ in range(domain.length)
+        ]
         return tuple(o for o in drawn if not isinstance(o, tuple))
     return tuple(from_unit(element, rng.gauss(stratum, 0.2)) for _ in range(domain.length))
 
@@ -134,7 +136,9 @@ class VectorBreeder:
         vectors = [v for v in mine if isinstance(v, tuple)]
         worth = self._worth
         if worth is None or worth.count < 4 or not vectors:
-            return self._vary(vectors, rng) if vectors else self.first(point, rng.randrange(64), rng)
+            return (
+                self._vary(vectors, rng) if vectors else self.first(point, rng.randrange(64), rng)
+            )
         room = self._room(point)
         weights = self._weights(parents, rng)
         if rng.random() < self._build:
@@ -262,4 +266,3 @@ class VectorProposals:
             else:
                 point[param.name] = breeder.first({**scalars, **point}, number, rng)
         return point
-
