@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,7 +167,8 @@ def make_plugin(kind: str, plugin: Plugin, path: str, workload: Any) -> Any:
     try:
         return loaded.from_config(options, workload)
     except ConfigError as error:
-        if error.path.startswith(path) or error.source:
+        top = re.split(r"[.\[]", error.path, maxsplit=1)[0]
+        if error.source or top in StudySpec.model_fields:  # the path is a full one already
             raise
         where = f"{path}.{error.path}" if error.path else path
         raise ConfigError(error.message, path=where) from error

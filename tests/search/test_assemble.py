@@ -1,0 +1,67 @@
+"""From names to objects: metrics, units and parameters are checked before any trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.api.errors import ConfigError
+from search.assemble import assemble, resolve_device
+from search.config import parse_spec
+
+DATA: dict[str, Any] = {
+    "study": {"name": "t"},
+    "workload": {"network": "lenet5", "data": "fashion_mini"},
+    "space": "relu_placement",
+    "objectives": ["latency_2pc", "relu_count"],
+    "ladder": [{"rung": "static", "evaluators": ["cost_2pc", "relu_count"]}],
+}
+
+
+def assembled(**changes: Any) -> Any:
+    data = {**DATA, **changes}
+    data["workload"] = {"name": "image_classification", **DATA["workload"]}
+    return assemble(parse_spec(data))
+
+
+def test_a_study_of_names_has_sites_params_and_metrics() -> None:
+    components = assembled()
+    assert {s.kind for s in components.sites()} >= {"conv", "activation", "pool", "linear"}
+    assert [p.name for p in components.params()] == ["activation", "pool"]
+    assert {"latency_2pc", "bytes_2pc", "relu_count"} <= set(components.metrics())
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"objectives": ["accuracy"]}, "objectives[0]", "not measured at the top rung"),
+        ({"constraints": ["latency_2pc <= 5 MB"]}, "constraints[0]", "expected one of"),
+        ({"constraints": ["latency_2pc <= 5"]}, "constraints[0]", "no unit"),
+        ({"constraints": ["energy <= 5 J"]}, "constraints[0]", "not measured"),
+        ({"params": {"depth": 3}}, "params.depth", "unknown parameter"),
+        ({"params": {"pool": "max"}}, "params.pool", "got 'max'"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: Any, path: str, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        assembled(**changes).params()
+    assert error.value.path == path
+    assert words in str(error.value)
+
+
+def test_gates_may_use_metrics_of_lower_rungs_only() -> None:
+    ladder = [
+        {"rung": "a", "evaluators": ["relu_count"], "gates": ["latency_2pc <= 5 ms"]},
+        {"rung": "b", "evaluators": ["cost_2pc", "relu_count"]},
+    ]
+    with pytest.raises(ConfigError) as error:
+        assembled(ladder=ladder)
+    assert error.value.path == "ladder[0].gates[0]"
+    ladder[0]["gates"], ladder[1]["gates"] = [], ["relu_count <= 50 1"]
+    assert assembled(ladder=ladder)
+
+
+def test_an_explicit_device_is_kept() -> None:
+    assert resolve_device("cuda:1") == "cuda:1"
+    assert resolve_device("auto") in ("cpu", "cuda")
