@@ -173,6 +173,10 @@ class Driver:
         """Pass progress on to the watcher."""
         self.watcher.trial_event(number, kind, data)
 
+    def announce(self, text: str) -> None:
+        """Pass on what a runner has to say to people, such as the address of a dashboard."""
+        self.watcher.message(text)
+
     def should_stop(self) -> bool:
         """Whether the session is to end: asked for, out of time, broken, or failing."""
         if self.stop_reason or self.fatal is not None:

@@ -1,0 +1,234 @@
+"""The command line: what commands there are and which options they take. Nothing else.
+
+typer, because a command is a function whose annotations are its options, and --help is made of
+them. Every command imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli import options as opt
+from search.cli.guard import Commands
+
+app = typer.Typer(
+    cls=Commands,
+    name="search",
+    help="Search over networks and configurations for private and low-energy inference.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich would double the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def run(
+    config: opt.Config,
+    sets: opt.Sets = [],  # noqa: B006  # typer makes a new list for each call
+    runner: opt.Runner = None,
+    trials: opt.Trials = None,
+    timeout: opt.Timeout = None,
+    plugin: opt.Plugins = [],  # noqa: B006
+    directory: opt.Directory = None,
+    storage: opt.Storage = None,
+    baselines: opt.Baselines = True,
+    accept_change: opt.AcceptChange = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Run a study, then its baselines, then write the report.
+
+    Called again, it goes on where it stopped. Ctrl-C ends it in order. Exit codes: 0 done,
+    1 no feasible trial, 2 wrong configuration, 3 too many failures, 130 interrupted.
+    """
+    from search.cli.run import Request, run_config
+
+    request = Request(
+        sets=tuple(sets),
+        plugins=tuple(plugin),
+        runner=runner,
+        trials=trials,
+        timeout=timeout,
+        directory=directory,
+        storage=storage,
+        baselines=baselines,
+        accept_change=accept_change,
+        json=json,
+        quiet=quiet,
+    )
+    raise typer.Exit(run_config(config, request))
+
+
+@app.command()
+def resume(
+    run_directory: opt.Run,
+    sets: opt.Sets = [],  # noqa: B006
+    runner: opt.Runner = None,
+    trials: opt.Trials = None,
+    timeout: opt.Timeout = None,
+    plugin: opt.Plugins = [],  # noqa: B006
+    storage: opt.Storage = None,
+    baselines: opt.Baselines = True,
+    accept_change: opt.AcceptChange = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Go on with a run that was interrupted, killed, or is to have more trials."""
+    from search.cli.run import Request, resume_run
+
+    request = Request(
+        sets=tuple(sets),
+        plugins=tuple(plugin),
+        runner=runner,
+        trials=trials,
+        timeout=timeout,
+        storage=storage,
+        baselines=baselines,
+        accept_change=accept_change,
+        json=json,
+        quiet=quiet,
+    )
+    raise typer.Exit(resume_run(run_directory, request))
+
+
+@app.command()
+def check(
+    config: opt.Config,
+    sets: opt.Sets = [],  # noqa: B006
+    runner: opt.Runner = None,
+    trials: opt.Trials = None,
+    plugin: opt.Plugins = [],  # noqa: B006
+    directory: opt.Directory = None,
+    storage: opt.Storage = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Validate a configuration, run no trial, and say what a run would do."""
+    from search.cli.check import check_config
+
+    check_config(
+        config,
+        overrides=sets,
+        plugins=plugin,
+        runner=runner,
+        trials=trials,
+        directory=directory,
+        storage=storage,
+        json=json,
+        quiet=quiet,
+    )
+
+
+@app.command("list")
+def list_plugins(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[KIND]", help="space, method, evaluator, searcher, ... (default: all)."
+        ),
+    ] = None,
+    plugin: opt.Plugins = [],  # noqa: B006
+    json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """List the plugins that a configuration may name, with one line on each."""
+    from search.cli.listing import list_plugins
+
+    list_plugins(kind, plugins=plugin, json=json)
+
+
+@app.command()
+def show(
+    run_directory: opt.Run,
+    trial: Annotated[
+        int | None,
+        typer.Argument(metavar="[TRIAL]", help="Trial number (default: the study).", min=0),
+    ] = None,
+    storage: opt.Storage = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every trial of a long study.")] = False,
+    json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Show a study's trials, or everything about one trial."""
+    from search.cli.show import show_study, show_trial
+
+    if trial is None:
+        show_study(run_directory, storage=storage, every=every, json=json)
+    else:
+        show_trial(run_directory, trial, storage=storage, json=json)
+
+
+@app.command()
+def report(
+    run_directory: opt.Run,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the files (default: RUN/report)."),
+    ] = None,
+    storage: opt.Storage = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write the report of a study and its baselines again, from what is stored."""
+    from search.cli.report import report_run
+
+    report_run(run_directory, output, storage=storage, json=json, quiet=quiet)
+
+
+@app.command()
+def export(
+    run_directory: opt.Run,
+    trial: Annotated[
+        int, typer.Argument(metavar="TRIAL", help="Trial number.", min=0, show_default=False)
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write into.", show_default=False)
+    ],
+    plugin: opt.Plugins = [],  # noqa: B006
+    storage: opt.Storage = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write one trial as an artefact to deploy: weights, plan, program, facts."""
+    from search.cli.export import export_run
+
+    export_run(
+        run_directory, trial, target, plugins=plugin, storage=storage, json=json, quiet=quiet
+    )
+
+
+@app.command()
+def dashboard(
+    run_directory: opt.Run,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. The dashboard has no login.")
+    ] = "127.0.0.1",
+    storage: opt.Storage = None,
+    debug: opt.Debug = False,
+) -> None:
+    """Open a run's storage in optuna-dashboard until Ctrl-C."""
+    from search.cli.dashboard import serve
+
+    serve(run_directory, host=host, port=port, storage=storage)
+
+
+@app.command()
+def doctor(
+    json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Look at the installation: what is there, what is missing, what is in the way."""
+    from search.cli.doctor import show_findings
+
+    raise typer.Exit(show_findings(json=json))
