@@ -3,7 +3,8 @@
 A rule is one comparison of two expressions over parameters, such as
 ``count(activation, relu) <= 4``, ``sum(mask) <= 20`` or ``width * depth <= 64``. The language is
 a strict whitelist: numbers, names of parameters, ``+ - *``, division by a number or ``len``,
-``sum count min max len abs``, and one of ``<= >= ==``. Nothing is ever handed to Python for evaluation.
+``sum count min max len abs``, and one of ``<= >= ==``. Nothing is ever handed to Python for
+evaluation.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ PARAMS = (
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 24), st.integers(0, 30), st.floats(0.5, 60.0))
 def test_repaired_points_are_legal(seed: int, ones: int, total: int, product: float) -> None:
     texts = (f"sum(mask) <= {ones}", f"sum(levels) >= {total}", f"n * x <= {product}")
