@@ -7,12 +7,8 @@ and for every max pool whether it becomes an average pool.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Self
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from search.api.candidate import Violation
 from search.api.domain import Choice, Param, Point, Value, Vector
@@ -22,31 +18,8 @@ from spaces.plan import ArtefactRef as ArtefactRef
 from spaces.plan import NonlinearityPlan as NonlinearityPlan
 from spaces.plan import SiteChoice as SiteChoice
 from spaces.plan import check_shares, work_operator
-
-GRANULARITIES = ("layer",)
-ACTIVATIONS = ("relu", "x2act", "identity")
-POOLS = ("max", "avg")
-
-
-class ReluPlacementConfig(BaseModel):
-    """Options of ``space: {name: relu_placement}``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    granularity: str = Field("layer", description="unit of choice: layer")
-    activations: tuple[str, ...] = Field(
-        ("x2act", "relu"), description="operators an activation may become: relu, x2act, identity"
-    )
-    pools: tuple[str, ...] = Field(
-        ("avg", "max"), description="operators a max pool may become: avg, max"
-    )
-    fixed: dict[str, str] = Field(
-        default_factory=dict,
-        description="site name or glob -> operator; these sites are not searched",
-    )
-    max_relus: int | None = Field(
-        None, description="upper bound of ReLU elements per sample, fixed ones included"
-    )
+from spaces.relu_options import ACTIVATIONS, GRANULARITIES, POOLS, fixed_sites, operators_of
+from spaces.relu_options import ReluPlacementConfig as ReluPlacementConfig
 
 
 class ReluPlacement:
@@ -87,11 +60,11 @@ class ReluPlacement:
             )
         self._sites = tuple(sites)
         self._max_relus = max_relus
-        acts = _operators(activations, ACTIVATIONS, "space.activations")
-        pool_options = _operators(pools, POOLS, "space.pools")
+        acts = operators_of(activations, ACTIVATIONS, "space.activations")
+        pool_options = operators_of(pools, POOLS, "space.pools")
         options = {s.name: acts for s in self._sites if s.kind == "activation"}
         options |= {s.name: pool_options for s in self._sites if s.operator == "maxpool"}
-        self._fixed = _fixed(fixed or {}, self._sites, options)
+        self._fixed = fixed_sites(fixed or {}, self._sites, options)
         self._options = {
             s.name: options[s.name]
             for s in self._sites
@@ -309,53 +282,6 @@ class ReluPlacement:
                 f"{forced} elements)",
                 path="space.max_relus",
             )
-
-
-def _operators(names: Sequence[str], known: tuple[str, ...], path: str) -> tuple[str, ...]:
-    chosen = tuple(names)
-    for i, name in enumerate(chosen):
-        if name not in known:
-            raise ConfigError(
-                f"unknown operator {name!r} (known: {', '.join(known)}).{_near(name, known)}",
-                path=f"{path}[{i}]",
-            )
-    if not chosen or len(set(chosen)) != len(chosen):
-        raise ConfigError(f"expected one or more different operators (got {chosen!r})", path=path)
-    return chosen
-
-
-def _fixed(
-    patterns: Mapping[str, str], sites: Sequence[Site], options: Mapping[str, tuple[str, ...]]
-) -> dict[str, str]:
-    """Fixed site -> operator, in execution order. Any known operator of the kind is allowed."""
-    kinds = {s.name: s.kind for s in sites}
-    found: dict[str, str] = {}
-    for pattern, operator in patterns.items():
-        path = f"space.fixed[{pattern!r}]"
-        matches = [n for n in options if n == pattern or fnmatchcase(n, pattern)]
-        if not matches:
-            near = _near(pattern, tuple(options))
-            raise ConfigError(
-                f"no activation or max pool is called so (known: {', '.join(options)}).{near}",
-                path=path,
-            )
-        for name in matches:
-            known = ACTIVATIONS if kinds[name] == "activation" else POOLS
-            if operator not in known:
-                raise ConfigError(
-                    f"{operator!r} cannot stand at {name!r} (known: {', '.join(known)})", path=path
-                )
-            if found.get(name, operator) != operator:
-                raise ConfigError(
-                    f"{name!r} is fixed twice, to {found[name]!r} and to {operator!r}", path=path
-                )
-            found[name] = operator
-    return {s.name: found[s.name] for s in sites if s.name in found}
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _short(value: object) -> str:

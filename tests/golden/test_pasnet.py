@@ -9,9 +9,10 @@ Free constants are fitted once and the rest is predicted:
 So the bytes of A and B, and the latency of B, are predictions; those of C depend on a placement
 with about that many elements (where they are matters by start-ups only, below 1 %).
 
-Tolerance: 2 % on bytes and latency. The paper prints two to three significant digits (0.063 s may be
-0.0625 or 0.0635: 0.8 %; 0.162 GB is known to 0.3 %), and the start-up is a guess: with 0 or 100 us
-in place of 50 and the fit repeated, row B stays within 2.5 %. Row A's bytes get 3 %, see there.
+Tolerance: 2 % on bytes and latency. The paper prints two to three significant digits (0.063 s may
+be 0.0625 or 0.0635: 0.8 %; 0.162 GB is known to 0.3 %), and the start-up is a guess: with 0 or
+100 us in place of 50 and the fit repeated, row B stays within 2.5 %. Row A's bytes get 3 %, see
+there.
 
 Source: PASNet, table of ImageNet results (latency s, communication GB, efficiency 1/(s kW)).
 """

@@ -1,6 +1,8 @@
 import json
 import pickle
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -249,3 +251,11 @@ def test_repair_is_legal_idempotent_and_digests_are_stable(seed: int, budget: in
     digest = Candidate(space.kind, space.build(legal)).digest
     again = space.decode(json.loads(json.dumps(to_plain(space.build(dict(legal))))))
     assert Candidate(space.kind, again).digest == digest
+
+
+def test_spaces_and_cost_models_load_without_torch() -> None:
+    code = (
+        "import sys, spaces.relu, spaces.parameters, evaluators.mpc.cost_2pc, evaluators.counts, "
+        "evaluators.accuracy, evaluators.function; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
