@@ -17,13 +17,13 @@ formulas below that one board finishes per clock cycle in that operator: for ``c
 at 32 bits; for ``x2act``, the average pools and ``add`` one ring operation on one element. So PP
 is comparable between networks for one operator, and not between operators.
 
-**How PP was fitted** (``tables/pasnet_fpga.toml``). ``conv``: row PASNet-A, ResNet-18 at 224 px, all
-polynomial, takes 63 ms; 35.9 ms are bytes, 3.8 ms are 76 start-ups of 50 us, and 1.81 G products of
-shares in the rest need PP = 1180 (without start-ups: about 1010). ``relu``: row PASNet-C costs
-0.206 GB and 311 ms more than PASNet-B; at 2561 - 64 bits each that is 660 thousand ReLU elements,
-and the 105 ms that are not bytes need PP = 163. The other rows and columns are predictions, checked
-in ``tests/golden/test_pasnet.py``: row B's latency comes out 1.2 % low. Absolute times rest on
-these two fits; ratios between placements on one network rest mostly on the formulas.
+**How PP was fitted** (``tables/pasnet_fpga.toml``). ``conv``: row PASNet-A, ResNet-18 at 224 px,
+all polynomial, takes 63 ms; 35.9 ms are bytes, 3.8 ms are 76 start-ups of 50 us, and 1.81 G
+products of shares in the rest need PP = 1180 (without start-ups: about 1010). ``relu``: row
+PASNet-C costs 0.206 GB and 311 ms more than PASNet-B; at 2561 - 64 bits each that is 660 thousand
+ReLU elements, and the 105 ms that are not bytes need PP = 163. The other rows and columns are
+predictions, checked in ``tests/golden/test_pasnet.py``: row B's latency comes out 1.2 % low.
+Absolute times rest on these two fits; ratios between placements rest mostly on the formulas.
 
 Source: PASNet (DAC 2023; PolyMPCNet), section on the hardware latency model: formulas of 2PC-Conv,
 X2act, average pooling, 2PC-ReLU and 2PC-MaxPool. ``add``, ``linear`` and global average pooling
