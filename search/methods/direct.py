@@ -1,9 +1,9 @@
-"""Build the point and train nothing: for spaces whose candidates need no weights."""
+"""Direct: the point is the candidate; nothing is trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,45 +12,45 @@ from search.api.domain import Param, Point
 from search.api.metric import Fidelity
 from search.api.protocols import Context, Space
 
-P = TypeVar("P")
+
+class DirectConfig(BaseModel):
+    """Options of ``method: {name: direct}``: none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Direct:
-    """The candidate is what the space builds from the point."""
+    """Builds the point's candidate and trains nothing; evaluators do the rest."""
 
-    class Config(BaseModel):
-        """No options."""
-
-        model_config = ConfigDict(extra="forbid", frozen=True)
+    Config: ClassVar[type[DirectConfig]] = DirectConfig
+    decides_space = False
 
     @classmethod
-    def from_config(cls, config: Config, workload: Any) -> Self:
-        """An instance; nothing to configure."""
+    def from_config(cls, config: DirectConfig, workload: Any) -> Self:
+        """The method; it has no options and needs no workload."""
         return cls()
 
-    @property
-    def decides_space(self) -> bool:
-        """The outer searcher proposes the space's own parameters."""
-        return False
-
     def params(self) -> Sequence[Param]:
-        """No knobs of its own."""
+        """None: the space's parameters are all there are."""
         return ()
 
     def prepare(self, ctx: Context) -> None:
-        """Nothing is shared by trials."""
+        """Nothing is shared between trials."""
 
     def produce(
         self,
-        space: Space[P],
+        space: Space[Any],
         point: Point,
         fidelity: Fidelity,
         ctx: Context,
-        warm: Candidate[P] | None,
-    ) -> Candidate[P]:
-        """The built payload; a higher rung gets the candidate of the rung below unchanged.
+        warm: Candidate[Any] | None,
+    ) -> Candidate[Any]:
+        """The candidate of ``point``; that of the rung below, if there is one.
 
         Raises:
-            InfeasibleCandidate: the point breaks a rule of the space.
+            InfeasibleCandidate: the point cannot be built.
         """
-        return warm if warm is not None else Candidate(space.kind, space.build(point))
+        if warm is not None:
+            return warm
+        kind = str(getattr(space, "kind", "candidate"))
+        return Candidate(kind, space.build(point))
