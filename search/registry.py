@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ KINDS = (
     "advisor",
     "chat_model",
 )
+
+DISTRIBUTION = "cipher-search"
+OWN_PACKAGES = ("search", "spaces", "evaluators", "agents")
+"""Import packages of this distribution. Each says so in ``__dist__``."""
 
 T = TypeVar("T")
 
@@ -90,10 +95,11 @@ def load(kind: str, name: str) -> Any:
     if entry is None:
         raise PluginError(_unknown(kind, name))
     try:
+        _check_owner(entry)
         return entry.load()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in {"search", "spaces", "evaluators", "agents"}:
+        if missing in OWN_PACKAGES:
             raise PluginError(
                 f"{kind} {name!r}: cannot import {error.name} (needed by {entry.value}). "
                 "Run `search doctor`."
@@ -106,6 +112,13 @@ def load(kind: str, name: str) -> Any:
         raise PluginError(
             f"{kind} {name!r} of {_distribution(entry)} does not load: {error}"
         ) from error
+
+
+def target(kind: str, name: str) -> str | None:
+    """``module:Class`` behind an installed name; None for one that this process registered."""
+    _check_kind(kind)
+    entry = _index(kind).get(name)
+    return None if entry is None or (kind, name) in _overlay else entry.value
 
 
 def describe(kind: str) -> list[PluginInfo]:
@@ -143,6 +156,24 @@ def load_plugin_file(path: Path) -> None:
         raise
     except Exception as error:  # noqa: BLE001  # user code: any failure is theirs to read
         raise PluginError(f"--plugin {path}: {type(error).__name__}: {error}") from error
+
+
+def _check_owner(entry: EntryPoint) -> None:
+    """Refuse a foreign package that hides one of ours: ``evaluators`` is a common name.
+
+    Raises:
+        PluginError: the top package of our own plugin is not ours.
+    """
+    top = entry.module.partition(".")[0]
+    if top not in OWN_PACKAGES or entry.dist is None or entry.dist.name != DISTRIBUTION:
+        return
+    package = importlib.import_module(top)
+    if getattr(package, "__dist__", None) != DISTRIBUTION:
+        where = getattr(package, "__file__", None) or list(getattr(package, "__path__", ["?"]))[0]
+        raise PluginError(
+            f"the package {top!r} at {where} is not that of {DISTRIBUTION}: another distribution "
+            "or folder of that name comes first on the import path. Run `search doctor`."
+        )
 
 
 @cache

@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,7 @@ from search.api.candidate import to_plain
 from search.api.errors import ConfigError, PluginError
 from search.api.network import Site
 from search.config import Plugin, PluginRef, plugin_options, validate
+from search.workloads import site_cache
 from search.workloads.networks.options import check_options, of_factory
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ class ImageClassification:
         )
         self._name = name or f"{network_name}-{_data_name(data, self._dataset)}"
         self._network_name = network_name
+        if isinstance(self._network, _Named) and site_cache.read(self._key()) is None:
+            self._network.load()  # wrong options are told now; a cached entry has had right ones
         self._splits: Any = None
         self._sites: tuple[Site, ...] | None = None
         self._digest: str | None = None
@@ -184,15 +188,43 @@ class ImageClassification:
         from torch import nn
 
         if isinstance(self._network, nn.Module):
-            return copy.deepcopy(self._network)
+            return copy.deepcopy(self._network).to("cpu")
+        factory, options = self._network, self._options
+        if isinstance(factory, _Named):
+            factory, options = factory.load()
         with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
-            return of_factory(
-                self._network, self._network_name, self.input_shape, self.classes, self._options
-            )
+            torch.default_generator.manual_seed(seed)  # the CPU's alone: no GPU is touched
+            return of_factory(factory, self._network_name, self.input_shape, self.classes, options)
+
+    def _key(self) -> str | None:
+        """Key of the network in the cache of traced sites; None if it has no place there."""
+        if not isinstance(self._network, _Named):
+            return None
+        return site_cache.key_of(
+            self._network.name, self._network.options, self.input_shape, self.classes
+        )
 
     def _trace(self) -> None:
-        """Find the sites, check the outputs, and take the digest."""
+        """Find the sites and take the digest; a network met before needs no PyTorch for it."""
+        key = self._key()
+        traced = site_cache.read(key)
+        weights = ""
+        if traced is None:
+            traced, weights = self._traced()
+            site_cache.write(key, traced)
+        self._sites = traced.sites
+        facts = {
+            "network": [self._network_name, traced.options, traced.structure],
+            "weights": weights,
+            "sites": to_plain(traced.sites),
+            "data": self._dataset.digest,
+            "teacher": self._teacher.model_dump(mode="json"),
+        }
+        text = json.dumps(facts, sort_keys=True, default=repr)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _traced(self) -> tuple[site_cache.Traced, str]:
+        """What tracing gives, outputs checked, and a digest of the weights that a module brings."""
         from torch import nn
 
         from search.workloads.canonical import canonicalise, trace_sites
@@ -206,16 +238,14 @@ class ImageClassification:
                 f"(expected ({self.classes},), one logit per class)",
                 path="workload.network",
             )
-        self._sites = trace_sites(network, self.input_shape)
-        facts = {
-            "network": [self._network_name, to_plain(self._options), structure(network)],
-            "weights": _weights(network) if isinstance(self._network, nn.Module) else "",
-            "sites": to_plain(self._sites),
-            "data": self._dataset.digest,
-            "teacher": self._teacher.model_dump(mode="json"),
-        }
-        text = json.dumps(facts, sort_keys=True, default=repr)
-        self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        named = self._network
+        options = named.load()[1] if isinstance(named, _Named) else self._options
+        traced = site_cache.Traced(
+            sites=trace_sites(network, self.input_shape),
+            structure=tuple(structure(network)),
+            options=to_plain(options),
+        )
+        return traced, _weights(network) if isinstance(named, nn.Module) else ""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without pixels: a dataset is read again where it is needed."""
@@ -224,12 +254,29 @@ class ImageClassification:
         return state
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A registered network. Its module, and PyTorch with it, is loaded when it is first needed."""
+
+    name: str
+    options: Mapping[str, Any]
+
+    def load(self) -> tuple[Factory, dict[str, Any]]:
+        """The factory, and its options checked and filled.
+
+        Raises:
+            ConfigError: an option is unknown or wrong.
+        """
+        factory = registry.load("network", self.name)
+        return factory, check_options(factory, self.name, self.options)
+
+
 def _resolve_network(network: Any) -> tuple[Any, dict[str, Any], str]:
     """(module or factory, options, name)."""
     if isinstance(network, (str, Mapping, Plugin)):
         plugin = _plugin(network, "workload.network")
-        factory = _load("network", plugin.name, "workload.network")
-        return factory, check_options(factory, plugin.name, plugin.options), plugin.name
+        _check_name("network", plugin.name, "workload.network")
+        return _Named(plugin.name, plugin.options), {}, plugin.name
     if isinstance(network, type) or not hasattr(network, "state_dict"):
         if not callable(network):
             raise ConfigError(
@@ -264,13 +311,12 @@ def _plugin(value: Any, path: str) -> Plugin:
     return plugin
 
 
-def _load(kind: str, name: str, path: str) -> Any:
+def _check_name(kind: str, name: str, path: str) -> None:
     if name not in registry.names(kind):
         try:
             registry.load(kind, name)  # words the error, with the nearest name
         except PluginError as error:
             raise ConfigError(str(error), path=path) from error
-    return registry.load(kind, name)
 
 
 def _data_name(data: Any, dataset: Any) -> str:
