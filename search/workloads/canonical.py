@@ -85,6 +85,10 @@ class _Tracer(fx.Tracer):
 
 def _trace(module: nn.Module) -> fx.GraphModule:
     tracer = _Tracer()
+    while isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        module = module.module  # a wrapper would hide the whole network as one layer
+    if tracer.is_leaf_module(module, ""):
+        module = nn.Sequential(module)  # one layer alone: a call to trace, not its inside
     modes = {child: child.training for child in module.modules()}
     module.eval()
     try:

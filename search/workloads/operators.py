@@ -25,6 +25,15 @@ OPERATORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Site kind -> names that :func:`make_operator` knows for it."""
 
 
+C_DEFAULT = 10.0
+"""Constant ``c`` of the scale of :class:`X2Act`; the paper gives the form but no value.
+
+Source: measured here. All-polynomial ``resnet_mini`` on ``fashion_mini``, 6 epochs of distillation
+from a teacher of 88.6 % validation accuracy, learning rate 0.01 / 0.03: c = 1 gives 85.5 / 87.2 %,
+c = 10 gives 88.4 / 88.4 %, the released code's s = 1 gives 88.4 / 88.4 %.
+"""
+
+
 class X2Act(nn.Module):
     """``s * w1 * x^2 + w2 * x + b`` with trainable ``w1``, ``w2``, ``b``; shape is kept.
 
@@ -50,7 +59,7 @@ class X2Act(nn.Module):
         self,
         elements: int,
         *,
-        c: float = 1.0,
+        c: float = C_DEFAULT,
         scale: float | None = None,
         per: Literal["layer", "channel"] = "layer",
         channels: int | None = None,
@@ -65,7 +74,9 @@ class X2Act(nn.Module):
             raise ConfigError(f"x2act: per must be 'layer' or 'channel' (got {per!r})")
         if per == "channel" and not channels:
             raise ConfigError("x2act: per='channel' needs the number of channels")
-        self.scale = c / math.sqrt(elements) if scale is None else float(scale)
+        # In the state, so that a file of weights alone says which polynomial it holds.
+        value = c / math.sqrt(elements) if scale is None else float(scale)
+        self.register_buffer("s", torch.tensor(value))
         self.per = per
         shape = (channels or 1,) if per == "channel" else ()
         self.w1 = nn.Parameter(torch.full(shape, 0.005))
@@ -74,17 +85,27 @@ class X2Act(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` of shape ``[n, C, ...]`` (or ``[n, F]``) through the polynomial, same shape."""
+        s = self.get_buffer("s")
         w1: Tensor = self.w1
         w2: Tensor = self.w2
         b: Tensor = self.b
         if self.per == "channel":
             view = (-1,) + (1,) * (x.dim() - 2)
             w1, w2, b = w1.view(view), w2.view(view), b.view(view)
-        return (self.scale * w1 * x + w2) * x + b
+        return (s * w1 * x + w2) * x + b
+
+    @property
+    def scale(self) -> float:
+        """The value of ``s``; setting it changes the function unless ``w1`` is divided alike."""
+        return float(self.get_buffer("s"))
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self.get_buffer("s").fill_(value)
 
     def coefficients(self) -> tuple[Tensor, Tensor, Tensor]:
         """``(c2, c1, c0)`` of ``c2 x^2 + c1 x + c0``, detached: scalars or ``[C]``."""
-        return (self.scale * self.w1).detach(), self.w2.detach(), self.b.detach()
+        return (self.get_buffer("s") * self.w1).detach(), self.w2.detach(), self.b.detach()
 
     def extra_repr(self) -> str:
         """Scale and granularity, for printed networks."""

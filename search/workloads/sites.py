@@ -89,17 +89,19 @@ class _Shapes(fx.Interpreter):
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)
+        self.extra_traceback = False
         self.found: dict[fx.Node, tuple[int, ...]] = {}
 
     def of(self, input_shape: tuple[int, ...]) -> dict[fx.Node, tuple[int, ...]]:
         """Output shape of each node that gives one tensor, batch axis included."""
         modes = {child: child.training for child in self.module.modules()}
         # A real run: shapes alone (meta tensors) cost seconds to import on first use.
-        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        floating = (p for p in self.module.parameters() if p.is_floating_point())
+        like = next(floating, torch.empty(0))
         self.module.eval()
         try:
             with torch.no_grad():
-                self.run(torch.zeros((1, *input_shape), device=device))
+                self.run(like.new_zeros((1, *input_shape)))
         except Exception as error:  # user code: whatever it raises is theirs to read
             raise ConfigError(
                 f"network: does not run on inputs of shape {tuple(input_shape)}: "
