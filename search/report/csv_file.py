@@ -34,8 +34,10 @@ def render_csv(family: Family) -> str:
     metrics = metrics_of(family)
     for arm in family.arms:
         front = {trial.number for trial in arm.front}
+        units = constraint_units(arm.snapshot)
         for trial in arm.snapshot.trials:
-            row = _row(arm, trial, metrics) | {"on front": trial.number in front}
+            row = _row(arm, trial, metrics) | _excess(trial, units)
+            row["on front"] = trial.number in front
             writer.writerow({name: _cell(value) for name, value in row.items()})
     return out.getvalue()
 
@@ -51,9 +53,12 @@ def _columns(family: Family) -> list[str]:
     for arm in family.arms:
         names += [f"param {_with_unit(p.name, p.unit)}" for p in arm.snapshot.params]
     for arm in family.arms:
-        for trial in arm.snapshot.trials:
-            names += _excess(arm, trial)
-            names += _params(arm, trial)
+        # Rules of the space and parameters from before a change of the study are found in trials.
+        units = constraint_units(arm.snapshot)
+        found = dict.fromkeys(
+            name for t in arm.snapshot.trials for name in (*_excess(t, units), *_params(arm, t))
+        )
+        names += found
     names += ["seconds", "seed", "origin", "origin by", "origin reason", "error"]
     return list(dict.fromkeys(names))
 
@@ -82,9 +87,7 @@ def _row(arm: Arm, trial: Trial, metrics: Mapping[str, Metric]) -> dict[str, obj
             row[f"{metric.name} evidence"] = found.evidence
         if test is not None:
             row[_test(metric)] = value_in(test, metric.unit)
-    return row | _excess(arm, trial) | {
-        "seconds": outcome.seconds, "error": first_line(outcome.error)
-    }  # fmt: skip
+    return row | {"seconds": outcome.seconds, "error": first_line(outcome.error)}
 
 
 def _params(arm: Arm, trial: Trial) -> dict[str, object]:
@@ -97,8 +100,7 @@ def _params(arm: Arm, trial: Trial) -> dict[str, object]:
     }
 
 
-def _excess(arm: Arm, trial: Trial) -> dict[str, object]:
-    units = constraint_units(arm.snapshot)
+def _excess(trial: Trial, units: constraint_units) -> dict[str, object]:
     told = trial.outcome.excess if trial.outcome else {}
     return {f"excess {_with_unit(name, units.of(name))}": value for name, value in told.items()}
 

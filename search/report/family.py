@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from search.api.errors import ConfigError
 from search.api.metric import Goal, Metric
 from search.api.snapshot import Snapshot
 from search.api.trial import Trial
 from search.pareto import hypervolume_history, non_dominated
+
+_LOG_FROM = 50.0  # largest / smallest value above which an axis is logarithmic
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,37 @@ def values_of(trial: Trial) -> tuple[float, ...]:
     if trial.values is None:
         raise ValueError(f"trial {trial.number} has no objective values")
     return trial.values
+
+
+def axis_pairs(family: Family) -> list[tuple[int, int]]:
+    """(x, y) objectives of every pair. What is minimised goes right and what is maximised goes
+    up where a pair has one of each.
+    """
+    goals = [m.goal for m in family.objectives]
+    return [
+        (b, a) if goals[a] == "max" and goals[b] == "min" else (a, b)
+        for a, b in combinations(range(len(goals)), 2)
+    ]
+
+
+def best_so_far(arm: Arm, objective: int) -> list[tuple[int, float]]:
+    """(number of ended trials, best feasible value until then), from the first feasible one on."""
+    sign = -1.0 if arm.snapshot.objectives[objective].goal == "max" else 1.0
+    feasible = {t.number for t in arm.feasible}
+    best: float | None = None
+    steps = []
+    for count, trial in enumerate(arm.ended, start=1):
+        if trial.number in feasible:
+            value = values_of(trial)[objective]
+            best = value if best is None or sign * value < sign * best else best
+        if best is not None:
+            steps.append((count, best))
+    return steps
+
+
+def is_wide(values: Sequence[float]) -> bool:
+    """Whether values are all positive and span so much that a logarithmic axis reads better."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) > _LOG_FROM
 
 
 def family_of(

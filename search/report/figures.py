@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 from search.api.metric import Metric
-from search.report.family import Arm, Family, values_of
+from search.report.family import Family, axis_pairs, best_so_far, is_wide, values_of
 from search.report.numbers import label
 from search.report.palette import arm_style
 from search.report.provenance import evidence_of
@@ -16,7 +15,6 @@ from search.report.step import step_front
 
 _INK, _GRID = "#334E68", "#E4E7EB"
 _MAX_PANELS = 6
-_LOG_FROM = 50.0  # largest / smallest value above which an axis is logarithmic
 
 
 def render_figure(family: Family, form: str) -> bytes:
@@ -31,10 +29,10 @@ def render_figure(family: Family, form: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    pairs = list(combinations(range(len(family.objectives)), 2))[:_MAX_PANELS]
+    pairs = axis_pairs(family)[:_MAX_PANELS]
     columns = min(len(pairs), 3) or 1
     rows = max(1, -(-len(pairs) // columns))
-    style = {
+    style: Any = {
         "svg.hashsalt": "cipher-search",
         "svg.fonttype": "none",
         "text.usetex": False,
@@ -70,11 +68,7 @@ def _fill(
         panel.spines[["top", "right"]].set_visible(False)
     if not pairs:
         _history(panels[0], family, _axis_title(family.objectives[0], evidence))
-    for panel, (first, second) in zip(panels, pairs, strict=False):
-        # The cost (what is minimised) goes right, quality goes up, where exactly one is a cost.
-        cost_first = family.objectives[first].goal == "min"
-        cost_second = family.objectives[second].goal == "min"
-        x, y = (first, second) if cost_first or not cost_second else (second, first)
+    for panel, (x, y) in zip(panels, pairs, strict=False):
         _front_panel(panel, family, x, y)
         panel.set_xlabel(_axis_title(family.objectives[x], evidence))
         panel.set_ylabel(_axis_title(family.objectives[y], evidence))
@@ -125,25 +119,6 @@ def _history(panel: Any, family: Family, title: str) -> None:
     panel.set_ylabel(title)
 
 
-def best_so_far(arm: Arm, objective: int) -> list[tuple[int, float]]:
-    """(number of ended trials, best feasible value until then), from the first feasible one on."""
-    sign = -1.0 if arm.snapshot.objectives[objective].goal == "max" else 1.0
-    feasible = {t.number for t in arm.feasible}
-    best: float | None = None
-    steps = []
-    for count, trial in enumerate(arm.ended, start=1):
-        if trial.number in feasible:
-            value = values_of(trial)[objective]
-            best = value if best is None or sign * value < sign * best else best
-        if best is not None:
-            steps.append((count, best))
-    return steps
-
-
-def is_wide(values: Sequence[float]) -> bool:
-    """Whether values are all positive and span so much that a logarithmic axis reads better."""
-    return bool(values) and min(values) > 0 and max(values) / min(values) > _LOG_FROM
-
-
 def _axis_title(metric: Metric, evidence: dict[str, str]) -> str:
-    return f"{label(metric)}, {evidence.get(metric.name, 'never taken')}"
+    way = "lower" if metric.goal == "min" else "higher"
+    return f"{label(metric)}, {evidence.get(metric.name, 'never taken')} ({way} is better)"

@@ -2,7 +2,7 @@
 
 PED-ANOVA compares where the best trials lie with where all trials lie, one parameter at a time.
 The number alone cannot say whether it is noise, so the same analysis is repeated on shuffled
-objective values: what does not exceed the largest of 19 shuffled results is chance at the 5 % level.
+objective values: what does not exceed the largest of 19 shuffled results may be chance (5 % level).
 
 Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023 (as implemented in Optuna); permutation
 level 1/(19+1): Hope, J. Royal Statistical Society B 30(3), 1968. That at least 5 trials should
@@ -29,7 +29,7 @@ MIN_TRIALS = 20
 
 _BEST_TRIALS, _BEST_SHARE, _SHUFFLES = 5, 0.1, 19
 _MAX_ENTRIES = 200  # of all vectors together; longer ones would take minutes
-_MAX_WORK = 20_000  # trials x parameters per analysis, about 0.1 s
+_MAX_WORK = 10_000  # trials x parameters per analysis: a second or two in all
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,9 @@ def _ped_anova(study: optuna.Study, losses: Sequence[float], share: float) -> di
         )
 
 
-def _features(params: Sequence[Param]) -> tuple[dict[str, tuple[str, int | None, ScalarDomain]], str]:
+def _features(
+    params: Sequence[Param],
+) -> tuple[dict[str, tuple[str, int | None, ScalarDomain]], str]:
     """Feature -> (parameter, entry or None, domain); and a note on what was left out."""
     features: dict[str, tuple[str, int | None, ScalarDomain]] = {}
     left_out = []

@@ -19,10 +19,9 @@ Keys of the document (``schema`` 1; a change of meaning raises the number):
     - ``trials``: list of ``number``, ``status``, ``feasible``, ``on_front``, ``values`` (objective
       -> number, or null), ``point``, ``seed``, ``origin``, ``started`` and ``finished`` (seconds
       since the epoch), ``seconds``, ``excess`` (name -> number), ``measurements`` (list of
-      ``metric``, ``value``, ``unit``, ``rung``, ``evidence``, ``std``, ``n``, ``split``, ``low`` and
-      ``high``),
-      ``rungs`` (``name``, ``seconds``), ``candidate``, ``artefacts``, ``notes``, ``error`` and
-      ``worker``.
+      ``metric``, ``value``, ``unit``, ``rung``, ``evidence``, ``std``, ``n``, ``split``, ``low``,
+      ``high``), ``rungs`` (``name``, ``seconds``), ``candidate``, ``artefacts``, ``notes``,
+      ``error``, ``worker``.
 - ``sites``: the network's sites in execution order.
 
 Numbers that JSON cannot say (nan, inf) are null.
@@ -45,8 +44,8 @@ SCHEMA = 1
 
 
 def render_json(family: Family) -> str:
-    """The document as text."""
-    return json.dumps(plain(document(family)), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    """The document as text, on one line: indented, a large study's is three times as large."""
+    return json.dumps(plain(document(family)), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def document(family: Family) -> dict[str, Any]:

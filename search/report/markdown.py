@@ -62,8 +62,8 @@ def summary(family: Family) -> str:
         theirs = family.volume_at(arm, common)
         if ours is not None and theirs:
             text += (
-                f" After {common} trials its hypervolume is {ours / theirs:.2f} times that of "
-                f"{arm.name}."
+                f" After {common} trials each, the hypervolume of {main.name} is "
+                f"{ours / theirs:.2f} times that of {arm.name}."
             )
     return text
 

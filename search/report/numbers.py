@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from search.api.candidate import to_plain
 from search.api.domain import Value
 from search.api.metric import Measurement, Metric, convert
 from search.api.trial import Trial
 
 
-def format_number(value: float) -> str:
-    """Four significant digits; thousands apart; powers of ten only where zeros would pile up."""
+def format_number(value: float, whole: bool | None = None) -> str:
+    """A number for people: four significant digits (three below 0.1), thousands apart.
+
+    Args:
+        value: the number.
+        whole: show no decimals; by default whatever ``value`` itself is. A column of numbers
+            decides for all of its cells, so that 7 does not stand below 6.748.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if not math.isfinite(value):
         return str(value)
-    if value == int(value) and abs(value) < 1e6:
+    size = abs(value)
+    if size < 1e6 and (value == int(value) if whole is None else whole):
         return f"{int(value):,}"
-    if abs(value) >= 1e6 or abs(value) < 1e-3:
-        return f"{value:.3e}"
-    if abs(value) >= 1e3:
+    if size >= 1e6 or 0 < size < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    if size >= 1e3:
         return f"{value:,.0f}"
-    return f"{value:#.4g}".rstrip(".")
+    return f"{value:.3g}" if 0 < size < 0.1 else f"{value:#.4g}"
 
 
 def format_seconds(seconds: float) -> str:
@@ -84,18 +92,19 @@ def first_line(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """JSON-safe data: like :func:`search.api.candidate.to_plain`, and numbers that JSON cannot
-    say become null, anything else that it cannot say its text.
+    """JSON-safe data: dataclasses become mappings, tuples lists, numbers that JSON cannot say
+    null, and anything else that it cannot say its text.
     """
-    value = to_plain(value)
-    if isinstance(value, dict):
-        return {name: plain(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [plain(entry) for entry in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (str, int)):
         return value
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from search.api.metric import Measurement
@@ -37,11 +38,11 @@ class Quantity:
             measurement.evidence,
         )
 
-    def __str__(self) -> str:
-        text = format_number(self.value)
-        if self.low is not None and self.high is not None:
-            text += f" ({format_number(self.low)} to {format_number(self.high)})"
-        return f"{text} {self.evidence}".rstrip()
+    def interval(self, whole: bool | None = None) -> str:
+        """The interval in words; empty if unknown."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{format_number(self.low, whole)} to {format_number(self.high, whole)}"
 
 
 Cell = str | int | float | Quantity | None
@@ -89,19 +90,32 @@ class Table:
         kinds = [self.evidence(i) for i in range(len(self.columns))]
         return tuple(f"{c}, {k}" if k else c for c, k in zip(self.columns, kinds, strict=True))
 
+    def is_whole(self, column: int) -> bool:
+        """Whether no number of a column, limits of intervals included, has decimals."""
+        numbers: list[float] = []
+        for cell in (row[column] for row in self.rows):
+            if isinstance(cell, Quantity):
+                numbers += [v for v in (cell.value, cell.low, cell.high) if v is not None]
+            elif isinstance(cell, (int, float)):
+                numbers.append(cell)
+        return all(math.isfinite(v) and v == int(v) for v in numbers)
+
+    def number(self, cell: float, column: int) -> str:
+        """A plain number of a column; numbers that name a trial are not split into thousands."""
+        if self.columns[column] == "trial":
+            return str(cell)
+        return format_number(cell, self.is_whole(column))
+
     def texts(self, row: tuple[Cell, ...]) -> list[str]:
         """The cells of a row as text; evidence stands in a cell only if the heading lacks it."""
-        kinds = [self.evidence(i) for i in range(len(self.columns))]
-        return [
-            cell_text(replace(c, evidence="") if isinstance(c, Quantity) and kind else c)
-            for c, kind in zip(row, kinds, strict=True)
-        ]
+        return [self._text(cell, column) for column, cell in enumerate(row)]
 
-
-def cell_text(cell: Cell) -> str:
-    """A cell as text for people."""
-    if cell is None:
-        return "–"
-    if isinstance(cell, (str, Quantity)):
-        return str(cell)
-    return format_number(cell)
+    def _text(self, cell: Cell, column: int) -> str:
+        if cell is None or isinstance(cell, str):
+            return cell or "–"
+        whole = self.is_whole(column)
+        if not isinstance(cell, Quantity):
+            return self.number(cell, column)
+        interval = cell.interval(whole)
+        text = format_number(cell.value, whole) + (f" ({interval})" if interval else "")
+        return text if self.evidence(column) else f"{text} {cell.evidence}".rstrip()

@@ -21,7 +21,8 @@ from search.report.plan import plan_summary
 from search.report.table import Cell, Quantity, Table
 
 STATUSES = ("complete", "gated", "infeasible", "failed", "crashed", "running")
-ONCE = "The test split is read once, after the search, and takes no part in it."
+UNSEEN = "Values on the test split took no part in choosing or ranking trials."
+_MOST_ROWS = 200  # of a front; all are in trials.csv
 
 
 def quantity(trial: Trial, metric: Metric, value: float | None = None) -> Quantity | None:
@@ -49,7 +50,7 @@ def front_table(arm: Arm) -> Table:
     tested = [m for m in study.metrics.values() if any(on_test_split(t, m.name) for t in arm.front)]
     with_plan = any(plan_summary(t) for t in arm.front)
     rows = []
-    for t in arm.front:
+    for t in arm.front[:_MOST_ROWS]:
         row: list[Cell] = [t.number, *objective_cells(t, study.objectives)]
         row += [quantity(t, m) for m in others]
         for m in tested:
@@ -57,6 +58,11 @@ def front_table(arm: Arm) -> Table:
             row.append(Quantity.of(test, m.unit) if test else None)
         row += [plan_summary(t)] * with_plan + [format_point(t.point)]
         rows.append(tuple(row))
+    notes = ["Intervals are 95 %."] + [UNSEEN] * bool(tested)
+    if len(arm.front) > _MOST_ROWS:
+        notes.append(
+            f"{len(arm.front) - _MOST_ROWS} further trials of the front are in trials.csv."
+        )
     columns = ["trial", *map(label, study.objectives), *map(label, others)]
     columns += [f"{m.name}, test split [{m.unit}]" for m in tested]
     columns += ["operators"] * with_plan + ["parameters"]
@@ -65,7 +71,7 @@ def front_table(arm: Arm) -> Table:
         f"Front of {arm.name}",
         tuple(columns),
         tuple(rows),
-        note=f"Intervals are 95 %. {ONCE}" if tested else "Intervals are 95 %.",
+        note=" ".join(notes),
         empty="No trial is complete and feasible.",
     )
 

@@ -76,22 +76,27 @@ def _renderer(name: str) -> Callable[[Family], bytes]:
     if name == "md":
         from search.report.markdown import render_markdown
 
-        return lambda family: render_markdown(family).encode()
+        return lambda family: _encode(render_markdown(family))
     if name == "json":
         from search.report.json_file import render_json
 
-        return lambda family: render_json(family).encode()
+        return lambda family: _encode(render_json(family))
     if name == "csv":
         from search.report.csv_file import render_csv
 
-        return lambda family: render_csv(family).encode()
+        return lambda family: _encode(render_csv(family))
     if name == "html":
         from search.report.html import render_html
 
-        return lambda family: render_html(family).encode()
+        return lambda family: _encode(render_html(family))
     from search.report.figures import render_figure
 
     return lambda family: render_figure(family, name)
+
+
+def _encode(text: str) -> bytes:
+    # File names in error messages may hold bytes that are no characters (lone surrogates).
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _replace(path: Path, content: bytes) -> None:
