@@ -30,13 +30,15 @@ R = TypeVar("R")
 
 def guarded(action: Callable[[], R], path: Path) -> R:
     """Run a storage operation; its failures become one clear :class:`StoreError`."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         return action()
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except Exception as error:
+        # By module name: a study in a journal must not pay a second for importing SQLAlchemy.
+        internal = isinstance(error, optuna.exceptions.StorageInternalError)
+        if not internal and not type(error).__module__.startswith("sqlalchemy."):
+            raise
         cause = error.__cause__ or error
         first = str(cause).strip().partition("\n")[0]
         raise StoreError(f"{path}: the database failed: {without_password(first)}") from error
@@ -66,6 +68,14 @@ def open_storage(directory: RunDirectory) -> BaseStorage:
                 "Run: pip install 'cipher-search[postgres]'"
             ) from error
     return guarded(lambda: RDBStorage(url), directory.path)
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Give the connections of a relational database back."""
+    storage.remove_session()
+    engine = getattr(storage, "engine", None)
+    if engine is not None:
+        engine.dispose()
 
 
 def distribution(domain: Domain) -> BaseDistribution:

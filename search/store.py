@@ -20,7 +20,7 @@ from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.api.domain import Param, Point, Value
@@ -30,7 +30,7 @@ from search.api.network import Site
 from search.api.param_syntax import param_to_data, parse_param
 from search.api.snapshot import Snapshot
 from search.api.trial import Origin, Outcome, Trial
-from search.database import distribution, guarded, open_storage, public, versions
+from search.database import close_storage, distribution, guarded, open_storage, public, versions
 from search.records import (
     SCHEMA,
     constraint_from_data,
@@ -313,9 +313,7 @@ class Store:
 
     def close(self) -> None:
         """Release connections and the directory's lock."""
-        if isinstance(self._storage, RDBStorage):
-            self._storage.remove_session()
-            self._storage.engine.dispose()
+        close_storage(self._storage)
         self.directory.release()
 
     def _set(self, key: str, value: Any) -> None:
