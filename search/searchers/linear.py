@@ -36,6 +36,7 @@ class EntryWorth:
         self._fitted = 0
         self._coefficients: Floats | None = None
         self._deviation: Floats | None = None
+        self._centre: tuple[Floats, Floats, Floats] = (np.zeros(0), np.zeros(0), np.zeros(0))
 
     def add(self, entries: Ints, outputs: Sequence[float]) -> None:
         """A trial: option indices, shape ``[length]``, and its outputs (smaller is better)."""
@@ -68,6 +69,26 @@ class EntryWorth:
         drawn = flat + noise * spread * normal.standard_normal(len(flat))
         return np.asarray(drawn.reshape(self._length, self._options), dtype=np.float64)
 
+    def usage(self, output: int) -> tuple[Floats, float] | None:
+        """One output as a linear sum: what each option adds, and the value with all at their least.
+
+        Args:
+            output: index of the output.
+
+        Returns:
+            Additions, at least 0, shape ``[length, options]``, and the value that they add to, both
+            in the unit of the output; None before the first fit.
+        """
+        self._fit()
+        if self._coefficients is None:
+            return None
+        mean_row, mean, scale = self._centre
+        flat = self._coefficients[:, output] * scale[output]
+        adds = flat.reshape(self._length, self._options)
+        least = adds.min(axis=1)
+        value = float(mean[output] - mean_row @ flat + least.sum())
+        return adds - least[:, None], value
+
     def _fit(self) -> None:
         due = self.count - self.count % max(1, self.count // 20)
         if due == self._fitted or due < 2:
@@ -77,16 +98,18 @@ class EntryWorth:
         outputs = np.array(self._outputs[max(0, due - WINDOW) : due])
         x = np.zeros((len(rows), self._length * self._options))
         np.put_along_axis(x, rows + self._options * np.arange(self._length), 1.0, axis=1)
-        variance = x.var(axis=0)
-        x -= x.mean(axis=0)
-        scale = outputs.std(axis=0)
-        y = (outputs - outputs.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+        variance, deviation = x.var(axis=0), outputs.std(axis=0)
+        scale = np.where(deviation > 0, deviation, 1.0)
+        self._centre = x.mean(axis=0), outputs.mean(axis=0), scale
+        x -= self._centre[0]
+        y = (outputs - self._centre[1]) / scale
         if len(x) <= x.shape[1]:
             kernel = x @ x.T
             kernel[np.diag_indices_from(kernel)] += RIDGE
-            self._coefficients = x.T @ np.linalg.solve(kernel, y)
+            self._coefficients = np.asarray(x.T @ np.linalg.solve(kernel, y), dtype=np.float64)
         else:
             gram = x.T @ x
             gram[np.diag_indices_from(gram)] += RIDGE
-            self._coefficients = np.linalg.solve(gram, x.T @ y)
-        self._deviation = 1.0 / np.sqrt(1.0 + 0.25 * variance * len(x) / 10.0)
+            self._coefficients = np.asarray(np.linalg.solve(gram, x.T @ y), dtype=np.float64)
+        # Shrinks from 1 as an entry is seen with different options; tuned like the prior.
+        self._deviation = np.asarray(1.0 / np.sqrt(1.0 + variance * len(x) / 40.0))

@@ -79,7 +79,7 @@ def distribution(domain: ScalarDomain) -> BaseDistribution:
 def outside(domain: ScalarDomain, value: Any) -> Scalar:
     """Our value for Optuna's."""
     if isinstance(domain, Real):
-        return min(domain.high, max(domain.low, float(value)))
+        return min(float(domain.high), max(float(domain.low), float(value)))
     if isinstance(domain, Integer):
         return int(value)
     return domain.options[int(value)]

@@ -210,7 +210,7 @@ def _scalar_values(domain: ScalarDomain) -> Iterator[Scalar]:
     if isinstance(domain, Integer):
         return iter(range(domain.low, domain.high + 1, domain.step))
     if domain.low == domain.high:
-        return iter((domain.low,))
+        return iter((float(domain.low),))
     raise ValueError(f"endless domain: {domain.describe()}")
 
 

@@ -280,7 +280,7 @@ class NSGA2(OptunaBacked):
     def _how(self) -> str:
         return f"NSGA-II, generations of {self._config.population_size}, repeats replaced"
 
-    def _sampler(self, seed: int, number: int) -> optuna.samplers.NSGAIISampler:
+    def _sampler(self, seed: int, number: int) -> BaseSampler:
         config = self._config
         crossover = (
             UniformCrossover(config.swapping_prob)
@@ -300,12 +300,11 @@ class NSGA2(OptunaBacked):
     def _start(
         self, number: int, point: Point, attrs: Mapping[str, Any], study: Mapping[str, Any]
     ) -> None:
-        super()._start(number, point, attrs, study)
-        if not self._remembered[number]:
+        if not attrs:
             # Somebody else's point: without a generation it would never become a parent.
-            trial = next(t for t in self._mirror.trials if t.number == number)
-            self._sampler(0, number).get_trial_generation(self._mirror.study, trial)
-            self._remembered[number] = {"trial": dict(trial.system_attrs), "study": {}}
+            asked = self._ask(0, number)
+            attrs, study = asked.attrs, asked.study
+        super()._start(number, point, attrs, study)
 
 
 class GPConfig(SearcherConfig):

@@ -139,7 +139,7 @@ class VectorBreeder:
             return (
                 self._vary(vectors, rng) if vectors else self.first(point, rng.randrange(64), rng)
             )
-        room = self._room(point)
+        room = self._learnt_room(self._room(point))
         weights = self._weights(parents, rng)
         if rng.random() < self._build:
             gain = worth.draw(weights, 0.7 * rng.random(), rng)
@@ -173,17 +173,28 @@ class VectorBreeder:
         return mutate_vector(self._domain, value, rng, flips)
 
     def _weights(self, parents: Sequence[Member], rng: random.Random) -> Floats:
-        """Random weights of the objectives; constraints weigh in while they are violated."""
+        """Random weights of the objectives; constraints weigh in while parents violate them."""
         objectives = [rng.expovariate(1.0) for _ in self._problem.goals]
         total = sum(objectives)
         violated = [
-            float(any(m.excess.get(name, 0.0) > 0 for m in parents)) + 0.25
+            float(any(m.excess.get(name, 0.0) > 0 for m in parents))
             for name in self._problem.constraints
         ]
         return np.array([*(o / total for o in objectives), *violated])
 
     def _room(self, point: Point) -> Room | None:
         return self._limits.room(point) if self._limits is not None else None
+
+    def _learnt_room(self, known: Room | None) -> Room | None:
+        """The known room, narrowed by what the model says of the measured constraints."""
+        usage = [] if known is None else [known.usage]
+        total = [] if known is None else [known.total]
+        for i in range(len(self._problem.constraints)):
+            found = self._worth.usage(len(self._problem.goals) + i) if self._worth else None
+            if found is not None and found[0].max() > 0:
+                usage.append(found[0][None])
+                total.append(np.array([-found[1]]))  # an excess is feasible up to 0
+        return Room(np.concatenate(usage), np.concatenate(total)) if usage else None
 
     def _random_gain(self, room: Room, rng: random.Random) -> Floats:
         """Random benefits of whatever uses something: a limit is there since using more helps."""
