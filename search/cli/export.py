@@ -23,11 +23,16 @@ def export_run(
         StoreError: no run directory or no such trial.
         ConfigError: the trial has no candidate, or the folder is in use.
     """
+    from search.export import FACTS
     from search.study import Study
 
     files = Study.load(run, plugins=plugins, storage=storage).export(trial, target)
+    left_out = json_module.loads((target / FACTS).read_text(encoding="utf-8"))["left_out"]
     if json:
-        print(json_module.dumps({name: str(file) for name, file in files.items()}))
+        written = {name: str(file) for name, file in files.items()}
+        print(json_module.dumps({"files": written, "left_out": left_out}))
     elif not quiet:
-        for name, file in files.items():
-            print(f"{name}: {file}")
+        for file in files.values():
+            print(file)
+        for name, why in left_out.items():
+            print(f"left out: {name}: {why}")
