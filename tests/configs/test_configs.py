@@ -1,0 +1,87 @@
+"""Every file in ``configs/`` is right, and runs from end to end at its smallest size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+DATA = {"train": 256, "validation": 128, "test": 128}
+EPOCHS = 0.25
+
+configs = pytest.mark.parametrize(
+    "config", CONFIGS, ids=lambda c: str(c.relative_to(ROOT / "configs"))
+)
+
+
+def smallest(data: Mapping[str, Any]) -> list[str]:
+    """Overrides that shrink a study to seconds and leave its shape as it is."""
+    sets = ["budget.trials=2", "runner=inline", *budgets(data, "")]
+    for name, baseline in data.get("baselines", {}).items():
+        sets += budgets(baseline, f"baselines.{name}.")
+    if "network" in (data.get("workload") or {}):
+        sets.append("workload.teacher.epochs=1")
+        sets += [f"workload.data.{part}={n}" for part, n in DATA.items()]
+    return sets
+
+
+def budgets(data: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Overrides for the rungs' epochs."""
+    for i, rung in enumerate(data.get("ladder", ())):
+        for key, amount in rung.get("budget", {}).items():
+            if key.endswith("epochs"):
+                yield f"{prefix}ladder[{i}].budget.{key}={min(amount, EPOCHS)}"
+            elif key == "gradient_evaluations":
+                yield f"{prefix}ladder[{i}].budget.{key}=64"
+
+
+def search(*arguments: str) -> str:
+    """Standard output of the command ``search``; skips where data is not on this machine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "search", *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    if done.returncode == 2 and "workload.data" in done.stderr and "no such" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_there_are_configurations() -> None:
+    assert ROOT / "configs/polympcnet.yaml" in CONFIGS
+
+
+@configs
+def test_is_right_and_runs_nothing(config: Path, tmp_path: Path) -> None:
+    described = json.loads(search("check", str(config), "--json", "--directory", str(tmp_path)))
+    assert described["study"]["name"]
+    assert not list(tmp_path.iterdir())
+
+
+@configs
+def test_says_what_it_is(config: Path) -> None:
+    assert config.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.slow
+@configs
+def test_runs_at_its_smallest_size(config: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load(config.read_text(encoding="utf-8"))
+    sets = [part for text in smallest(data) for part in ("--set", text)]
+    search("run", str(config), "--directory", str(tmp_path), "--quiet", *sets)
+    run = tmp_path / data["study"]["name"]
+    files = {f.name for f in (run / "report").iterdir()}
+    assert {"report.md", "report.json", "report.html", "trials.csv", "pareto.png"} <= files
+    arms = [run, *(run / "baselines" / name for name in data.get("baselines", {}))]
+    for arm in arms:
+        shown = json.loads(search("show", str(arm), "--json"))
+        assert len(shown["trials"]) == 2
+        assert all(t["status"] in ("complete", "gated") for t in shown["trials"])
