@@ -8,6 +8,7 @@ with a fixed seed; the optimum is proved by mixed-integer programming.
     python benchmarks/searchers.py --evaluations 200 1000 --instances 3 --seeds 2
     python benchmarks/searchers.py --smoke
 
+Instances 0 to 2 served to choose the constants of ``evolution``; the default ones did not.
 ``ratio`` is the best feasible loss over the optimum: 1 is perfect, null means nothing feasible.
 """
 
@@ -43,6 +44,7 @@ class Masks:
 
     @classmethod
     def generate(cls, bits: int, seed: int) -> Masks:
+        """The instance of ``seed``."""
         rng = np.random.default_rng(seed)
         stage = np.arange(bits) * STAGES // bits
         sensitivity = rng.lognormal(0.0, 1.0, bits)
@@ -55,6 +57,7 @@ class Masks:
         )
 
     def loss(self, mask: Sequence[int]) -> float:
+        """Between 0 (all kept) and 2 (none)."""
         off = 1.0 - np.asarray(mask)
         lonely = off[self.pairs[:, 0]] * off[self.pairs[:, 1]]
         return float(self.sensitivity @ off + self.penalty @ lonely)
@@ -152,12 +155,13 @@ def main() -> None:
     parser.add_argument("--evaluations", nargs="+", type=int, default=[200, 1000])
     parser.add_argument("--bits", type=int, default=200)
     parser.add_argument("--instances", type=int, default=3)
+    parser.add_argument("--first-instance", type=int, default=100, help="0 to 2: used for tuning")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="one small instance, seconds")
     args = parser.parse_args()
     if args.smoke:
         args.bits, args.instances, args.seeds, args.evaluations = 40, 1, 1, [40]
-    for instance in range(args.instances):
+    for instance in range(args.first_instance, args.first_instance + args.instances):
         masks = Masks.generate(args.bits, instance)
         optimum, gap = masks.optimum()
         for kind, name, seed in itertools.product(args.kinds, args.searchers, range(args.seeds)):
