@@ -205,15 +205,16 @@ class TrainsStudents:
         Raises:
             EvaluationError: training diverged, or the weights of ``start`` do not fit.
         """
-        from search.methods.students import load_student, save_student, student
+        from search.methods.students import load_student, student
         from search.methods.trainer import train
+        from search.workloads.plan import save_weights
 
         teacher, soft_targets = self.teacher(ctx)
         choices = start.payload.as_mapping()
         if start.weights is None:
             network = student(teacher.network, choices, self.sites, c=c)
         else:
-            network = load_student(teacher.network, choices, self.sites, start.weights, c=c)
+            network = load_student(teacher.network, choices, self.sites, start.weights)
         recipe = self._recipe(epochs, learning_rate)
         helper: Any = soft_targets
         if recipe.augmentation != "none" and recipe.distillation:
@@ -224,7 +225,7 @@ class TrainsStudents:
         )  # fmt: skip
         ctx.note("finetune_seconds", round(done.seconds, 3))
         self.spend(ctx, "finetune", done.gradient_evaluations)
-        path = save_student(network, self.sites, ctx.workdir / "weights.safetensors")
+        path = save_weights(network, ctx.workdir / "weights.safetensors")
         return Candidate(start.kind, start.payload, weights=path, parent=start.parent)
 
     def spend(self, ctx: Context, phase: str, gradient_evaluations: int) -> None:

@@ -163,8 +163,9 @@ class PolyMPCNet:
     ) -> Candidate[Any]:
         from search.methods.gates import Gates, Relaxable
         from search.methods.relaxation import Relaxation, relax
-        from search.methods.students import save_student, student
+        from search.methods.students import student
         from search.methods.trainer import Recipe
+        from search.workloads.plan import save_weights
 
         if not isinstance(space, Relaxable):
             raise ConfigError(
@@ -205,7 +206,7 @@ class PolyMPCNet:
         ctx.note("search_seconds", round(spent.seconds, 3))
         self._students.spend(ctx, "search", spent.gradient_evaluations)
         payload = space.plan(gates.harden())
-        path = save_student(network, sites, ctx.workdir / "search.safetensors")
+        path = save_weights(network, ctx.workdir / "search.safetensors")
         return Candidate(self._students.kind(space), payload, weights=path)
 
     def _cost_model(self) -> CostModel:
