@@ -36,6 +36,9 @@ DISTRIBUTION = "cipher-search"
 OWN_PACKAGES = ("search", "spaces", "evaluators", "agents")
 """Import packages of this distribution. Each says so in ``__dist__``."""
 
+NO_SOURCE = "(source not found)"
+"""Doc of a plugin whose module is not there."""
+
 T = TypeVar("T")
 
 # The only mutable module state of the project: what this process registered itself.
@@ -221,7 +224,7 @@ def _source_doc(entry: EntryPoint) -> str:
     """First docstring line of an entry point's target, without running its module."""
     path = _source_path(entry.module)
     if path is None:
-        return "(source not found)"
+        return NO_SOURCE
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == entry.attr:
             return (ast.get_docstring(node) or "").partition("\n")[0]

@@ -1,0 +1,32 @@
+"""``search doctor``: findings about the installation as text or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+
+from search.cli.text import table
+from search.doctor import examine, healthy
+
+_MARKS = {"ok": "ok", "absent": "-", "wrong": "WRONG"}
+
+
+def show_findings(*, json: bool) -> int:
+    """Print all findings; the exit code: 0, or 1 if something must be mended."""
+    found = examine()
+    code = 0 if healthy(found) else 1
+    if json:
+        data = {"healthy": code == 0, "findings": [dataclasses.asdict(f) for f in found]}
+        print(json_module.dumps(data, indent=1))
+        return code
+    for topic in dict.fromkeys(f.topic for f in found):
+        rows = [(_MARKS[f.status], f.name, f.detail) for f in found if f.topic == topic]
+        print(f"{topic}\n{table(('', 'what', 'found'), rows, '  ')}\n")
+    fixes = [(f.name, f.fix) for f in found if f.fix and f.status == "wrong"]
+    if fixes:
+        print("to mend\n" + table(("what", "do"), fixes, "  "))
+    optional = [(f.name, f.fix) for f in found if f.fix and f.status == "absent"]
+    if optional:
+        print("optional, if you need it\n" + table(("what", "do"), optional, "  "))
+    print("\nall is well" if code == 0 else "\nsomething must be mended")
+    return code

@@ -1,0 +1,263 @@
+"""An exported trial stands alone: its program gives what the network gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from search import Study
+from search.api.errors import ConfigError, EvaluationError, StoreError
+from search.export import export_trial, load_network
+from search.export.program import write_onnx, write_program
+from search.workloads.image import ImageClassification
+from search.workloads.plan import apply_plan, load_weights
+
+ALWAYS = {"plan.json", "facts.json", "README.md", "load.py"}
+DATA = {"name": "fashion_mini", "train": 60, "validation": 40, "test": 20}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """One trial of fine-tuning on a few images: real weights, real plan."""
+    base = tmp_path_factory.mktemp("export")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIPHER_SEARCH_CACHE", str(base / "cache"))
+        torch.set_num_threads(1)
+        config = base / "study.yaml"
+        config.write_text(
+            json.dumps(
+                {
+                    "study": {"name": "fine", "directory": str(base / "runs")},
+                    "workload": {
+                        "name": "image_classification",
+                        "network": {"name": "resnet_mini", "width": 2},
+                        "data": DATA,
+                        "teacher": {"epochs": 0},
+                    },
+                    "space": "relu_placement",
+                    "method": {"name": "finetune"},
+                    "objectives": ["accuracy", "latency_2pc"],
+                    "ladder": [
+                        {
+                            "rung": "full",
+                            "budget": {"finetune_epochs": 1},
+                            "evaluators": ["accuracy", "cost_2pc"],
+                        }
+                    ],
+                    "searcher": "random",
+                    "budget": {"trials": 1},
+                }
+            )
+        )
+        study = Study.from_yaml(config)
+        study.run()
+        return study
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out") / "trial"
+    trained.export(0, folder)
+    return folder
+
+
+def network_of(study: Study) -> nn.Module:
+    """The trial's network built without any code of the exporter."""
+    workload = study.components.workload
+    (trial,) = study.trials()
+    assert trial.outcome is not None
+    assert trial.outcome.candidate is not None
+    choices = trial.outcome.candidate["payload"]["choices"]
+    network = workload.build(0)
+    apply_plan(network, {c["site"]: c["operator"] for c in choices}, workload.sites())
+    return load_weights(network, trial.artefacts[trial.outcome.candidate["weights"]]).eval()
+
+
+def test_everything_is_written(exported: Path) -> None:
+    names = {file.name for file in exported.iterdir()}
+    assert names == ALWAYS | {"weights.safetensors", "program.pt2", "model.onnx"}
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_the_program_gives_what_the_network_gives(trained: Study, exported: Path, n: int) -> None:
+    x = torch.randn(n, 1, 14, 14)
+    program = torch.export.load(exported / "program.pt2").module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(x), network_of(trained)(x))
+
+
+def test_the_network_comes_back_as_a_module(trained: Study, exported: Path) -> None:
+    x = torch.randn(3, 1, 14, 14)
+    network = load_network(exported)
+    assert not network.training
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), network_of(trained)(x))
+
+
+def test_the_onnx_file_gives_what_the_network_gives(trained: Study, exported: Path) -> None:
+    reference = pytest.importorskip("onnx.reference")
+    x = torch.randn(2, 1, 14, 14)
+    (given,) = reference.ReferenceEvaluator(str(exported / "model.onnx")).run(
+        None, {"images": x.numpy()}
+    )
+    with torch.no_grad():
+        expected = network_of(trained)(x)
+    torch.testing.assert_close(torch.tensor(given), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_facts_carry_units_evidence_and_checksums(trained: Study, exported: Path) -> None:
+    facts = json.loads((exported / "facts.json").read_text())
+    by_name = {m["metric"]: m for m in facts["measurements"]}
+    assert (by_name["accuracy"]["unit"], by_name["accuracy"]["evidence"]) == ("%", "measured")
+    assert (by_name["latency_2pc"]["unit"], by_name["latency_2pc"]["evidence"]) == ("ms", "model")
+    assert facts["study_digest"] == trained.spec.digest
+    assert facts["left_out"] == {}
+    assert facts["workload"]["input_shape"] == [1, 14, 14]
+    assert len(facts["workload"]["mean"]) == 1
+    assert set(facts["sha256"]) == {f.name for f in exported.iterdir()} - {"facts.json"}
+    assert all(len(digest) == 64 for digest in facts["sha256"].values())
+
+
+def test_the_script_runs_where_the_folder_was_moved(exported: Path, tmp_path: Path) -> None:
+    import shutil
+
+    moved = shutil.copytree(exported, tmp_path / "moved")
+    run = subprocess.run(
+        [sys.executable, str(moved / "load.py")], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+    assert "latency_2pc" in run.stdout
+    assert "output for one zero image" in run.stdout
+
+
+def test_the_readme_names_every_file_and_keeps_evidence(exported: Path) -> None:
+    text = (exported / "README.md").read_text()
+    for file in exported.iterdir():
+        assert f"`{file.name}`" in text
+    assert "| ms | model |" in text
+    assert "Left out" not in text
+
+
+def test_an_export_may_be_written_again_but_other_files_are_safe(
+    trained: Study, exported: Path, tmp_path: Path
+) -> None:
+    (exported / "notes.txt").write_text("mine")
+    trained.export(0, exported)
+    assert (exported / "notes.txt").read_text() == "mine"
+    (exported / "notes.txt").unlink()
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="holds other files"):
+        trained.export(0, tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_no_such_trial(trained: Study, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no trial 7"):
+        trained.export(7, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_study_without_network_gives_plan_and_facts(
+    toy_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    study = toy_study(trials=1)
+    study.run()
+    files = study.export(0, tmp_path / "x")
+    assert set(files) == ALWAYS
+    facts = json.loads(files["facts.json"].read_text())
+    assert facts["left_out"]["program.pt2"] == "the study has no network"
+    assert "trained no weights" in facts["left_out"]["weights.safetensors"]
+    assert "## Left out" in files["README.md"].read_text()
+    assert json.loads(files["plan.json"].read_text())["payload"] == {
+        k: list(v) if isinstance(v, tuple) else v for k, v in study.trials()[0].point.items()
+    }
+    with pytest.raises(ConfigError, match="Python object"):
+        load_network(tmp_path / "x")
+
+
+def test_a_failed_trial_has_nothing_to_export(
+    toy_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    from search.api.candidate import Violation
+    from search.api.errors import InfeasibleCandidate
+
+    class Refusing:
+        """A space in which no point can be built."""
+
+        kind = "refusing"
+
+        def params(self) -> Any:
+            from search import Param, Real
+
+            return (Param("x", Real(0, 1)),)
+
+        def check(self, point: Any) -> Any:
+            return ()
+
+        def build(self, point: Any) -> Any:
+            raise InfeasibleCandidate([Violation("never", "no", 1.0, "1")])
+
+    study = toy_study(trials=1, space=Refusing())
+    study.run()
+    with pytest.raises(ConfigError, match="is infeasible and has no candidate"):
+        study.export(0, tmp_path / "x")
+
+
+def test_weights_that_are_gone_are_told(trained: Study, tmp_path: Path) -> None:
+    import dataclasses
+
+    snapshot = trained.snapshot()
+    bare = dataclasses.replace(snapshot.trials[0], artefacts={})
+    files = export_trial(
+        dataclasses.replace(snapshot, trials=(bare,)),
+        0,
+        tmp_path / "x",
+        trained.components.workload,
+    )
+    facts = json.loads(files["facts.json"].read_text())
+    assert "is missing" in facts["left_out"]["weights.safetensors"]
+    assert "program.pt2" not in files
+
+
+def test_a_folder_that_is_no_export(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not an exported trial"):
+        load_network(tmp_path)
+
+
+class _Branching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if float(x.sum()) > 0 else -x
+
+
+@pytest.mark.parametrize("write", [write_program, write_onnx])
+def test_what_cannot_be_exported_says_why_and_leaves_no_file(write: Any, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"torch\.(export|onnx) failed"):
+        write(_Branching().eval(), (3,), tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+
+
+class _Random(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.randn_like(x)
+
+
+def test_a_program_with_other_outputs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="other outputs"):
+        write_program(_Random().eval(), (3,), tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_network_of_ones_own_exports_too(tmp_path: Path) -> None:
+    workload = ImageClassification(
+        nn.Sequential(nn.Flatten(), nn.Linear(196, 8), nn.ReLU(), nn.Linear(8, 10)), DATA
+    )
+    difference = write_program(workload.build(0).eval(), (1, 14, 14), tmp_path / "p.pt2")
+    assert difference < 1e-5
