@@ -122,6 +122,8 @@ def _cards(family: Family) -> str:
 def _front_intro(family: Family) -> str:
     if not family.objectives:
         return "The study has no objectives."
+    if family.reference is None:
+        return ""
     if len(family.objectives) == 1:
         return (
             "There is one objective, so the front is the best trial. Click a point to inspect it."

@@ -51,10 +51,10 @@ def summary(family: Family) -> str:
         return f"{len(main.ended)} trials ended and none of them was scored."
     if not main.front:
         return f"{len(main.scored)} of {len(main.ended)} trials were scored, none is feasible."
-    size = "1 trial" if len(main.front) == 1 else f"{len(main.front)} trials"
+    size = "1 trial makes" if len(main.front) == 1 else f"{len(main.front)} trials make"
     text = (
         f"{len(main.ended)} trials ended, {len(main.scored)} were scored, {len(main.feasible)} of "
-        f"these are feasible, and {size} make the front."
+        f"these are feasible, and {size} the front."
     )
     common = family.common_trials
     ours = family.volume_at(main, common)

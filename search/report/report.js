@@ -281,7 +281,7 @@
     if (elements) told.push(`${num(elements)} elements, ${shapeIn}${shapeOut !== shapeIn ? ` to ${shapeOut}` : ""}`);
     return el("div", {
       class: `box${isSearched ? "" : " fixed"}${changed ? " changed" : ""}`, title: told.join("\n"), role: "img", "aria-label": told.join(", "),
-      text: width >= 9 * style.short.length + 4 ? style.short : "", style: { width: `${width}px`, background: style.colour, color: style.ink },
+      text: width >= 7.5 * style.short.length + 4 ? style.short : "", style: { width: `${width}px`, background: style.colour, color: style.ink },
     });
   }
   function widths(room) {
