@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,9 +135,11 @@ def connected(config: RayConfig, source: JobSource, announcements: list[str]) ->
     Raises:
         PluginError: no cluster answers, the token is wrong, or no node can hold a job.
     """
-    ray = load_ray()
     request = request_of(config)
-    joined = ray.is_initialized()
+    joined = "ray" in sys.modules and load_ray().is_initialized()
+    if not joined:
+        _set_auth(config)
+    ray = load_ray()
     context = _connect(ray, config, joined)
     try:
         for text in _facts(context):
@@ -153,12 +156,17 @@ def connected(config: RayConfig, source: JobSource, announcements: list[str]) ->
 
 
 def _set_auth(config: RayConfig) -> None:
+    before = os.environ.get("RAY_AUTH_MODE")
     if config.auth != "auto":
         os.environ["RAY_AUTH_MODE"] = config.auth
     elif config.address is not None and "RAY_AUTH_MODE" not in os.environ and _has_token():
         # Ray's own default differs between the start and the use of a cluster: clusters started
         # where a token exists want it, and those who join without this variable do not send it.
         os.environ["RAY_AUTH_MODE"] = "token"
+    if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != before:
+        from ray._raylet import Config  # Ray has read the variable already; it does the same
+
+        Config.initialize("")
 
 
 def _has_token() -> bool:
@@ -169,7 +177,6 @@ def _has_token() -> bool:
 def _connect(ray: Any, config: RayConfig, joined: bool) -> Any:
     if joined:
         return ray.init(ignore_reinit_error=True, logging_level=logging.ERROR)
-    _set_auth(config)
     options: dict[str, Any] = {
         "log_to_driver": False,  # workers' output is on the dashboard, not in our progress display
         "logging_level": logging.ERROR,
@@ -187,16 +194,14 @@ def _connect(ray: Any, config: RayConfig, joined: bool) -> Any:
         options["address"] = config.address
     try:
         return ray.init(**options)
-    except ray.exceptions.AuthenticationError as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if config.address is None:
+            raise PluginError(f"runner: a local Ray cluster does not start: {error}") from error
+        # Ray tells a refused token from other troubles only sometimes.
         raise PluginError(
-            f"runner.address: the cluster at {config.address} refuses our token. Set runner.auth "
-            "(token or disabled) as the cluster was started; every host needs the same token "
-            "(`ray get-auth-token` shows this host's)"
-        ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise PluginError(
-            f"runner.address: cannot reach a Ray cluster at {config.address or 'this machine'}: "
-            f"{error}"
+            f"runner.address: cannot join the Ray cluster at {config.address}: {error}. If it is "
+            "up, it may refuse our token: set runner.auth (token or disabled) as the cluster was "
+            "started, with the same token on every host (`ray get-auth-token` prints this one's)"
         ) from error
 
 
@@ -205,12 +210,12 @@ def _check_answers(address: str) -> None:
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), _CONNECT_S).close()
-    except (ValueError, OverflowError):
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise ConfigError(
             f"cannot read {address!r} (expected 'auto' or host:port)", path="runner.address"
-        ) from None
+        )
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
     except OSError as error:
         raise PluginError(
             f"runner.address: no Ray cluster answers at {address} ({error}). Start one with "

@@ -14,7 +14,7 @@ from typing import Any
 
 import cloudpickle
 
-from search.api.protocols import Execute
+from search.api.protocols import Execute, ProgressHook
 from search.api.trial import Job, Outcome
 from search.runners.execution import failure_text, run_job
 from search.runners.ray_cluster import load_ray
@@ -67,18 +67,35 @@ def run(
     mailbox: Any,
     job: Job,
     *,
+    tap: ProgressHook | None = None,
     now: bool = False,
     limit_s: float | None = None,
     grace_s: float | None = None,
 ) -> Reply:
-    """Run ``job`` in this process; for the options see :class:`~.ray_mailbox.Courier`."""
+    """Run ``job`` in this process.
+
+    Args:
+        recipe: of the worker; built once per process.
+        mailbox: handle of the :class:`~search.runners.ray_mailbox.Mailbox`.
+        job: the job.
+        tap: hears the job's progress as well, in this process.
+        now: see :class:`~search.runners.ray_mailbox.Courier`.
+        limit_s: as well.
+        grace_s: as well.
+    """
     try:
         execute = _built(recipe)
     except Exception as error:  # noqa: BLE001  # plugins load here: the driver must hear why
         return Reply(broken=f"on {where()}: {failure_text(error)}")
     courier = Courier(mailbox, job.number, now=now, limit_s=limit_s, grace_s=grace_s)
+
+    def hook(kind: str, data: Mapping[str, Any]) -> None:
+        courier.hook(kind, data)
+        if tap is not None:
+            tap(kind, data)
+
     try:
-        outcome = run_job(execute, job, courier.hook, courier.stop, where())
+        outcome = run_job(execute, job, hook, courier.stop, where())
     finally:
         events = courier.finish()
     return _pack(outcome, tuple(events), courier.mailed)

@@ -1,8 +1,8 @@
 """A tiny real worker and a list of jobs to test runners with: no torch, no study.
 
 What a job does is said by its point: ``{"do": "complete"}``, ``raise``, ``exit``, ``die`` (kill -9
-of its own process), ``die_once``, ``hang`` (deaf), ``wait`` (until asked to stop), ``steps``,
-``file``, ``grow`` (memory without end), ``unpicklable``.
+of its own process), ``die_once``, ``hang`` (deaf), ``wait`` (until asked to stop), ``gate`` (until
+a file ``go`` is in the folder), ``steps``, ``file``, ``grow`` (memory without end), ``unpicklable``.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class TinyWorker:
             "die_once": self._die_once,
             "hang": _hang,
             "wait": _wait,
+            "gate": self._gate,
             "steps": _steps,
             "file": self._file,
             "grow": _grow,
@@ -77,6 +78,12 @@ class TinyWorker:
         if not mark.exists():
             mark.touch()
             _die(job, hook, stop)
+        return _complete(job, hook, stop)
+
+    def _gate(self, job: Job, hook: ProgressHook, stop: Stop) -> Outcome:
+        begin = time.monotonic()
+        while not (self.folder / "go").exists() and time.monotonic() - begin < 120:
+            time.sleep(0.02)
         return _complete(job, hook, stop)
 
     def _file(self, job: Job, hook: ProgressHook, stop: Stop) -> Outcome:
