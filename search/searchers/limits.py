@@ -143,14 +143,16 @@ def fill(start: Ints, gain: Floats, room: Room, greedy: bool = False) -> Ints:
     wanted = (better > 0) | (greedy & (more > 0))
     ratio = np.where(wanted, better / np.maximum(more, 1e-12), -np.inf)
     flat = np.argsort(-ratio, axis=None, kind="stable")[: int(wanted.sum())]
-    options = gain.shape[1]
-    slack = room.total + 1e-9 * np.abs(room.total) - used
-    for move in flat:
-        i, k = divmod(int(move), options)
-        if gain[i, k] <= gain[i, chosen[i]] and not (greedy and chosen[i] == cheapest[i]):
+    # Plain lists from here on: the loop is sequential, and numpy is slow on single numbers.
+    slack = (room.total + 1e-9 * np.abs(room.total) - used).tolist()
+    usage, gains, least = room.usage.tolist(), gain.tolist(), cheapest.tolist()
+    taken = chosen.tolist()
+    for move in flat.tolist():
+        i, k = divmod(move, gain.shape[1])
+        now = taken[i]
+        if gains[i][k] <= gains[i][now] and not (greedy and now == least[i]):
             continue
-        extra = room.usage[:, i, k] - room.usage[:, i, chosen[i]]
-        if (extra <= slack).all():
-            slack = slack - extra
-            chosen[i] = k
-    return chosen
+        if all(rule[i][k] - rule[i][now] <= s for rule, s in zip(usage, slack, strict=True)):
+            slack = [s - rule[i][k] + rule[i][now] for rule, s in zip(usage, slack, strict=True)]
+            taken[i] = k
+    return np.array(taken, dtype=np.int64)

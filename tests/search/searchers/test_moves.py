@@ -60,10 +60,7 @@ def test_streams_do_not_depend_on_the_process() -> None:
     draws = {stream(*key).random() for key in ((1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3))}
     assert len(draws) == 4
     # A number written down: another process, machine or hash seed must give it as well.
-    assert stream(0, 0, 0).getrandbits(16) == PINNED
-
-
-PINNED = random.Random("0/0/0/").getrandbits(16)
+    assert stream(0, 0, 0).getrandbits(16) == 20501
 
 
 @given(domain=NUMBERS, unit=st.floats(-1, 2))
