@@ -21,8 +21,13 @@ from search.report.tables import (
 _SPECIAL = re.compile(r"([\\`*\[\]|~])")
 
 
-def render_markdown(family: Family) -> str:
-    """The whole report; strings from people and plugins cannot become markup."""
+def render_markdown(family: Family, picture: str = "") -> str:
+    """The whole report; strings from people and plugins cannot become markup.
+
+    Args:
+        family: what to report.
+        picture: file name of a picture of the front beside the report, if there is one.
+    """
     study = family.main.snapshot
     evidence = evidence_of(family)
     parts = [f"# Search report: {escape(family.name)}", ""]
@@ -32,7 +37,7 @@ def render_markdown(family: Family) -> str:
         kind = evidence.get(metric.name, "never taken")
         text = f"{way}, {kind}. {metric.doc}"
         parts.append(f"- **{escape(label(metric))}**: {escape(text)}")
-    parts += ["", "![Front](pareto.png)", ""]
+    parts += ["", f"![Front]({picture})", ""] if picture else [""]
     tables = [front_table(family.main), baselines_table(family), best_table(family)]
     tables += [front_table(arm) for arm in family.arms[1:]]
     tables += [evidence_table(family), constraints_table(family), counts_table(family)]

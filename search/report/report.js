@@ -447,20 +447,24 @@
       back.disabled = page === 0;
       next.disabled = page === last;
     }
-    sortKeys(heads, (column, way) => {
-      rows = rows.slice().sort((p, q) => {
-        const [x, y] = [p.cells[column], q.cells[column]], gone = (v) => v === null || v === "";
-        return gone(x) || gone(y) ? gone(x) - gone(y) : way * compare(x, y);
-      });
-      page = 0;
-      show();
-    });
-    byId("find").addEventListener("input", (event) => {
-      const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let words = [], sorting = null;
+    function arrange() {
+      const gone = (v) => v === null || v === "";
       rows = all.filter(({ cells }) => { const text = cells.join(" ").toLowerCase(); return words.every((w) => text.includes(w)); });
-      heads.forEach((h) => h.removeAttribute("aria-sort"));
+      if (sorting) {
+        const [column, way] = sorting;
+        rows.sort((p, q) => {
+          const [x, y] = [p.cells[column], q.cells[column]];
+          return gone(x) || gone(y) ? gone(x) - gone(y) : way * compare(x, y);
+        });
+      }
       page = 0;
       show();
+    }
+    sortKeys(heads, (column, way) => { sorting = [column, way]; arrange(); });
+    byId("find").addEventListener("input", (event) => {
+      words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+      arrange();
     });
     parent.append(el("div", { class: "scroll" }, [el("table", {}, [el("thead", {}, [el("tr", {}, heads)]), body])]));
     parent.append(el("div", { class: "pager" }, [back, next, told, el("span", { text: "Every metric and parameter of every trial is in trials.csv." })]));

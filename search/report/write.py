@@ -65,18 +65,19 @@ def write_report(
         target.mkdir(parents=True, exist_ok=True)
         for name in dict.fromkeys(formats):
             written[name] = target / FILES[name]
-            _replace(written[name], _renderer(name)(family))
+            _replace(written[name], _renderer(name, formats)(family))
     except OSError as error:
         raise StoreError(f"report: cannot write to {target} ({error})") from error
     return written
 
 
-def _renderer(name: str) -> Callable[[Family], bytes]:
+def _renderer(name: str, formats: Sequence[str]) -> Callable[[Family], bytes]:
     """The function that makes the bytes of a format; imports no more than that format needs."""
     if name == "md":
         from search.report.markdown import render_markdown
 
-        return lambda family: _encode(render_markdown(family))
+        picture = next((FILES[form] for form in ("png", "svg") if form in formats), "")
+        return lambda family: _encode(render_markdown(family, picture))
     if name == "json":
         from search.report.json_file import render_json
 
