@@ -26,6 +26,15 @@ from search.runners.execution import parse_size
 _log = logging.getLogger(__name__)
 _CONNECT_S = 10.0
 
+# Read when ray is first imported. Whoever sets these variables otherwise is obeyed.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray prints what its nodes log (a lost worker, say) to our standard output, where it would
+    # spoil progress displays and JSON; lost workers are told as outcomes.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_SCHEDULER_EVENTS": "0",
+}
+
 Auth = Literal["auto", "token", "disabled"]
 
 
@@ -76,12 +85,13 @@ class Cluster:
 
 
 def load_ray() -> Any:
-    """The ray package, with its usage statistics off.
+    """The ray package, silent and with its usage statistics off.
 
     Raises:
         MissingExtra: Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is first imported
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         return importlib.import_module("ray")
     except ModuleNotFoundError as error:
@@ -164,9 +174,8 @@ def _set_auth(config: RayConfig) -> None:
         # where a token exists want it, and those who join without this variable do not send it.
         os.environ["RAY_AUTH_MODE"] = "token"
     if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != before:
-        from ray._raylet import Config  # Ray has read the variable already; it does the same
-
-        Config.initialize("")
+        # Ray has read the variable already; it refreshes what it knows in this way itself.
+        importlib.import_module("ray._raylet").Config.initialize("")
 
 
 def _has_token() -> bool:

@@ -53,10 +53,16 @@ class Reply:
     broken: str = ""
 
     def unpack(self, folder: Path) -> Outcome:
-        """The outcome with its artefacts written below ``folder``, on this host."""
+        """The outcome with its artefacts written below ``folder``, on this host.
+
+        Raises:
+            ValueError: an artefact's name leads out of ``folder``.
+        """
         outcome: Outcome = pickle.loads(self.outcome)  # noqa: S301  # from our own worker
         for name, content in self.files.items():
             path = folder / name
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"artefact {name!r} would leave the trial's folder")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         return dataclasses.replace(outcome, artefacts={name: folder / name for name in self.files})

@@ -8,7 +8,7 @@ import pytest
 
 @dataclass
 class TwoNodes:
-    """A head node and an edge node (custom resource ``edge``) with one CPU each."""
+    """A head node and an edge node (resource ``edge``, a GPU by name only), one CPU each."""
 
     cluster: Any
     edge: Any
@@ -19,7 +19,7 @@ class TwoNodes:
 
     def add_edge(self) -> None:
         """Start an edge node."""
-        self.edge = self.cluster.add_node(num_cpus=1, resources={"edge": 8})
+        self.edge = self.cluster.add_node(num_cpus=1, num_gpus=1, resources={"edge": 8})
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,13 @@ def test_a_deaf_job_is_killed_after_the_grace_period(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("two_nodes")
+def test_workers_with_a_gpu_are_built_once_as_well(tmp_path: Path) -> None:
+    source = ListedJobs(jobs("complete", "complete", "complete"))
+    RayTasks(slots=1, num_gpus=0.5).drain(source, TinyWorker(tmp_path))
+    assert [path.read_text() for path in tmp_path.glob("built-*")] == ["x"]
+
+
+@pytest.mark.usefixtures("two_nodes")
 def test_it_writes_event_files(tmp_path: Path) -> None:
     source = ListedJobs(jobs("steps"))
     RayTasks(slots=1, tensorboard=str(tmp_path / "tb")).drain(source, TinyWorker(tmp_path))
