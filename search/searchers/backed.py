@@ -8,10 +8,12 @@ as the uninterrupted one would have. Scalars are Optuna's; vectors are proposed 
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
@@ -124,7 +126,10 @@ class OptunaBacked(ABC):
             self.finish(trial)
 
     def _ask(self, seed: int, number: int) -> Asked:
-        return self._mirror.ask(self._sampler(seed, number), number)
+        with warnings.catch_warnings():
+            # Our defaults use what Optuna calls experimental; the pinned version is tested.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self._mirror.ask(self._sampler(seed, number), number)
 
     def _start(
         self, number: int, point: Point, attrs: Mapping[str, Any], study: Mapping[str, Any]

@@ -8,7 +8,6 @@ of a run is another thing (:mod:`search.store`); this one is rebuilt from it.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -129,16 +127,13 @@ class Mirror:
         if any(trial.number == number for trial in self.trials):  # a repeat of a known trial
             number = self.trials[-1].number + 1
         self._storage.next_number = number
-        with warnings.catch_warnings():
-            # Our defaults use options Optuna calls experimental; the pinned version is tested.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            try:
-                values = self._suggest(self.study.ask())
-                frozen = self._storage.get_trial(number)
-                after = self._storage.get_study_system_attrs(STUDY)
-            finally:
-                self._storage.drop(number)
-                self._storage.study_attrs = before
+        try:
+            values = self._suggest(self.study.ask())
+            frozen = self._storage.get_trial(number)
+            after = self._storage.get_study_system_attrs(STUDY)
+        finally:
+            self._storage.drop(number)
+            self._storage.study_attrs = before
         new = {k: v for k, v in after.items() if k not in before or before[k] != v}
         return Asked(number, values, dict(frozen.system_attrs), new)
 

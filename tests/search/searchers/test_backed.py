@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -81,3 +82,11 @@ def test_workers_in_flight_are_kept_apart(tools: Any) -> None:
     assert len({(p["x"], p["y"]) for p in points}) == 6
     states = [t.state for t in mirrored(searcher)[30:]]
     assert states == [TrialState.RUNNING] * 6
+
+
+def test_nobody_is_warned_of_options_we_chose(tools: Any) -> None:
+    problem = Problem(tools.spaces["conditional"], ("min",), seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # experimental warnings as well
+        for cls, options in ((TPE, {}), (QMC, {}), (CMAES, {"with_margin": True})):
+            tools.run(cls(problem, **options), 12)
