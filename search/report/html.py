@@ -31,6 +31,14 @@ from search.report.tables import (
 )
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
+_SCRIPTS = (
+    "report.js",
+    "report_front.js",
+    "report_progress.js",
+    "report_trial.js",
+    "report_tables.js",
+    "report_start.js",
+)
 _LONG = ("parameters", "operators", "meaning", "message (first line)")
 
 
@@ -60,7 +68,7 @@ def render_html(family: Family) -> str:
         "spec": escape(_spec(family)),
         "data": script_json(page_data(family, importances)),
         "css": _part("report.css"),
-        "js": _part("report.js"),
+        "js": _script(),
         "plotly": get_plotlyjs(),
     }
     return fill(_part("template.html"), slots)
@@ -77,6 +85,11 @@ def fill(template: str, slots: Mapping[str, str]) -> str:
 
 def _part(name: str) -> str:
     return (files("search.report") / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    parts = "\n".join(_part(name) for name in _SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();'
 
 
 def _spec(family: Family) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from search.api.metric import Metric
+from search.api.metric import Constraint, Metric
 from search.api.snapshot import Snapshot
 from search.api.trial import Trial
 from search.report.family import Arm, Family, values_of
@@ -179,8 +179,14 @@ class constraint_units:  # noqa: N801  (reads as a function at the call)
         self._by_metric = {c.metric: c.unit for c in snapshot.constraints}
 
     def of(self, name: str) -> str:
-        """The unit of the excess called ``name``; empty if unknown."""
-        return self.by_text.get(name) or self._by_metric.get(name, "")
+        """The unit of the excess called ``name``; empty if unknown (a rule of the space)."""
+        known = self.by_text.get(name) or self._by_metric.get(name, "")
+        if known:
+            return known
+        try:
+            return Constraint.parse(name).unit  # a gate of the ladder
+        except ValueError:
+            return ""
 
 
 def failures_table(family: Family) -> Table:

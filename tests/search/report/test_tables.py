@@ -103,6 +103,8 @@ def test_rules_of_a_space_appear_without_a_unit(make):
     table = constraints_table(family_of([replace(study, trials=(trial,))]))
     assert ("main", "relu_budget", 1, 1, 3.0, None) in table.rows
     assert constraint_units(study).of("latency_2pc") == "ms"
+    assert constraint_units(study).of("energy_2pc <= 3 mJ") == "mJ"  # a gate
+    assert constraint_units(study).of("relu_budget") == ""
 
 
 def test_a_study_without_constraints_says_so(make):
