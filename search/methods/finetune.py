@@ -162,6 +162,10 @@ class TrainsStudents:
         self._teacher: Teacher | None = None
         self._soft_targets: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the teacher: other processes read it from the cache."""
+        return {**self.__dict__, "_teacher": None, "_soft_targets": None}
+
     @property
     def sites(self) -> Sequence[Site]:
         """The network's sites."""

@@ -62,16 +62,26 @@ def load_teacher(workload: Any, ctx: Context) -> Teacher:
     processes one trains and the others wait for it. A damaged cache file is trained anew.
 
     Raises:
-        EvaluationError: training diverged, or was stopped.
+        EvaluationError: training diverged or was stopped, or the cache cannot be written.
     """
     files = _Files(cache_directory() / "teachers", workload.digest)
     found = files.read(workload)
     if found is None:
-        with _lock(files.lock, ctx):
-            found = files.read(workload)  # another process may have trained it meanwhile
-            if found is None:
-                found = _train(workload, ctx)
-                files.write(found)
+        try:
+            with _lock(files.lock, ctx):
+                found = files.read(workload)  # another process may have trained it meanwhile
+                if found is None:
+                    files.write(_train(workload, ctx))
+                    # Read back even here: memory layout decides last bits, and every process
+                    # must start from the very same network.
+                    found = files.read(workload)
+        except OSError as error:
+            raise EvaluationError(
+                f"teacher: {error.filename or files.lock} cannot be written ({error.strerror}). "
+                "Set CIPHER_SEARCH_CACHE to a folder that can"
+            ) from error
+    if found is None:
+        raise EvaluationError(f"teacher: {files.weights} was damaged while it was written")
     found.network.to(ctx.device)
     return found
 

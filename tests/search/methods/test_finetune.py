@@ -119,6 +119,22 @@ def test_a_rung_without_a_training_budget(
         )
 
 
+def test_it_crosses_processes_without_the_teacher(
+    workload: Any, recorder: Callable[..., Any]
+) -> None:
+    import cloudpickle
+
+    space, method = ReluPlacement(workload.sites()), Finetune(workload)
+    small = len(cloudpickle.dumps(method))
+    made = method.produce(space, POLY, rung(finetune_epochs=0.5), recorder("a"), None)
+    data = cloudpickle.dumps(method)
+    assert len(data) < small + 10_000
+    again = cloudpickle.loads(data).produce(
+        space, POLY, rung(finetune_epochs=0.5), recorder("b"), None
+    )
+    assert weights(again) == weights(made)
+
+
 def test_no_workload() -> None:
     with pytest.raises(ConfigError, match=r"workload: method finetune trains .* Add a `workload:`"):
         Finetune.from_config(FinetuneConfig(), None)

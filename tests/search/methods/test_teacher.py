@@ -198,6 +198,26 @@ def test_stopped_while_training_leaves_no_teacher(
     assert teacher_facts(fresh) == {}
 
 
+def test_the_process_that_trains_gets_what_the_others_read(
+    fresh: Any, recorder: Callable[..., Any]
+) -> None:
+    """Bit for bit: logits too, which depend on the memory layout of the weights."""
+    trained, read = load_teacher(fresh, recorder("a")), load_teacher(fresh, recorder("b"))
+    split = fresh.data.train
+    assert torch.equal(trained.logits(split, "cpu"), read.logits(split, "cpu"))
+    for a, b in zip(trained.network.parameters(), read.network.parameters(), strict=True):
+        assert a.stride() == b.stride()
+
+
+def test_a_cache_that_cannot_be_written(
+    fresh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorder: Callable[..., Any]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(EvaluationError, match="cannot be written .* CIPHER_SEARCH_CACHE"):
+        load_teacher(fresh, recorder())
+
+
 def test_no_epochs_keep_the_networks_own_weights(
     folder: Path, recorder: Callable[..., Any]
 ) -> None:
