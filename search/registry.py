@@ -124,6 +124,17 @@ def target(kind: str, name: str) -> str | None:
     return None if entry is None or (kind, name) in _overlay else entry.value
 
 
+def keywords(kind: str, name: str) -> list[str] | None:
+    """Keyword-only parameters of an installed factory, read from source without importing it.
+
+    None where that cannot be told: another process-local plugin, no function, or ``**options``.
+    """
+    node = None if target(kind, name) is None else _definition(_index(kind)[name])
+    if not isinstance(node, ast.FunctionDef) or node.args.kwarg is not None:
+        return None
+    return [argument.arg for argument in node.args.kwonlyargs]
+
+
 def describe(kind: str) -> list[PluginInfo]:
     """All plugins of one kind with one-line docs, read from source without importing them."""
     found = []
@@ -222,13 +233,20 @@ def _distribution(entry: EntryPoint) -> str:
 
 def _source_doc(entry: EntryPoint) -> str:
     """First docstring line of an entry point's target, without running its module."""
-    path = _source_path(entry.module)
-    if path is None:
+    if _source_path(entry.module) is None:
         return NO_SOURCE
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    node = _definition(entry)
+    return "" if node is None else (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+def _definition(entry: EntryPoint) -> ast.ClassDef | ast.FunctionDef | None:
+    """Syntax tree of an entry point's target; None if it is not defined in its module."""
+    path = _source_path(entry.module)
+    tree = ast.parse("" if path is None else path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == entry.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+            return node
+    return None
 
 
 def _source_path(module: str) -> Path | None:

@@ -106,13 +106,9 @@ def parse_scalar(text: str) -> Any:
 
 
 def _construct(text: str, source: str) -> Any:
-    loader = _PlainLoader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _check_node(node, source)
-        return loader.construct_document(node)
+        _check_depth(text, source)
+        return _build(text, source)
     except RecursionError:
         raise ConfigError("nested too deeply", source=source) from None
     except yaml.constructor.ConstructorError as error:
@@ -126,11 +122,34 @@ def _construct(text: str, source: str) -> Any:
             f"not valid YAML: {what}", source=_at(source, error.problem_mark)
         ) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", source=source) from None
+        what = " ".join(str(error).split())  # one line
+        raise ConfigError(f"not valid YAML: {what}", source=source) from None
     except ValueError as error:
         raise ConfigError(f"a number cannot be read: {error}", source=source) from None
+
+
+def _build(text: str, source: str) -> Any:
+    loader = _PlainLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_node(node, source)
+        return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _check_depth(text: str, source: str) -> None:
+    """Refuse deep nesting before nodes are made of it: the C composer recurses without a limit."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_PlainLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ConfigError("nested too deeply", source=_at(source, event.start_mark))
 
 
 def _check_node(root: yaml.Node, source: str) -> None:

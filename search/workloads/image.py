@@ -20,7 +20,7 @@ from search.api.errors import ConfigError, PluginError
 from search.api.network import Site
 from search.config import Plugin, PluginRef, plugin_options, validate
 from search.workloads import site_cache
-from search.workloads.networks.options import check_options, of_factory
+from search.workloads.networks.options import check_names, check_options, of_factory
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -267,6 +267,9 @@ class _Named:
         Raises:
             ConfigError: an option is unknown or wrong.
         """
+        known = registry.keywords("network", self.name)
+        if known is not None:  # a slip in a name is told without waiting for PyTorch
+            check_names(self.name, self.options, known)
         factory = registry.load("network", self.name)
         return factory, check_options(factory, self.name, self.options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -36,7 +36,19 @@ def check_options(
     checked = {
         p.name: p.default for p in parameters if p.name in known and p.default is not p.empty
     }
+    check_names(name, options, known)
     for key, value in options.items():
+        checked[key] = _typed(hints.get(key, Any), value, f"{PATH}.{key}")
+    return checked
+
+
+def check_names(name: str, options: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse options that a network does not have.
+
+    Raises:
+        ConfigError: the first unknown one, with the nearest known one.
+    """
+    for key in options:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -44,8 +56,6 @@ def check_options(
                 f"network {name}: unknown option (known: {', '.join(known) or 'none'}).{hint}",
                 path=f"{PATH}.{key}",
             )
-        checked[key] = _typed(hints.get(key, Any), value, f"{PATH}.{key}")
-    return checked
 
 
 def of_factory(
