@@ -140,6 +140,17 @@ class Driver:
         """Wall-clock seconds of all sessions so far."""
         return self._past_seconds + time.monotonic() - self._began
 
+    def limit(self, trials: int | None, timeout_s: float | None) -> None:
+        """Change the budget for this session: trials in all, and seconds from now."""
+        update: dict[str, Any] = {}
+        if trials is not None:
+            update["trials"] = trials
+        if timeout_s is not None:
+            known = self.budget.wall_clock
+            end = self.seconds + timeout_s
+            update["wall_clock"] = end if known is None else min(end, known)
+        self.budget = self.budget.model_copy(update=update)
+
     def next(self) -> Job | None:
         """The next job within budget; None: nothing to do for now."""
         if self.should_stop() or self.exhausted:

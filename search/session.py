@@ -12,11 +12,13 @@ from typing import Any
 
 from search.api.errors import SearchError, StoreError
 from search.api.trial import Trial
-from search.config import StudySpec
+from search.assemble import Components
+from search.config import StudySection, StudySpec
 from search.driver import Driver, Watcher
 from search.proposals import Proposals
 from search.run_directory import RunDirectory
 from search.store import Meta, Store
+from search.worker import limit_threads, prepare
 
 
 @dataclass
@@ -25,6 +27,18 @@ class Session:
 
     store: Store
     driver: Driver
+
+    def prepare(self, components: Components, study: StudySection) -> None:
+        """Do the work that all trials share, once, with its progress shown as trial -1."""
+        limit_threads(study.threads)
+        driver = self.driver
+
+        def hook(kind: str, data: Mapping[str, Any]) -> None:
+            driver.watcher.trial_event(-1, kind, data)
+
+        notes = prepare(components, study.seed, hook, driver.should_stop)
+        if notes:
+            self.store.note(teacher=notes)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,7 @@
 """The study: life cycle and programmatic interface.
 
-From YAML, ``Study.from_yaml(path).run()``; in a notebook, a network of one's own::
-
-    from search import Study
-    from search.workloads.image import ImageClassification
-
-    workload = ImageClassification(network=my_network, data=my_splits)
-    study = Study(name="mine", workload=workload, space="relu_placement", method="polympcnet",
-                  ladder=[{"rung": "full", "budget": {"search_epochs": 1, "finetune_epochs": 2},
-                           "evaluators": ["accuracy", "cost_2pc"]}],
-                  objectives=["accuracy", "latency_2pc"], trials=8)
-    study.run()
-    study.pareto()
+``Study.from_yaml(path).run()`` for a configuration file; ``Study(...)`` with a network and data
+of one's own (examples: docs/python.md).
 """
 
 from __future__ import annotations
@@ -24,22 +14,21 @@ from typing import Any
 
 from search import registry
 from search.api.candidate import Violation
-from search.api.domain import Param, Point, point_from_json, space_size
+from search.api.domain import space_size
 from search.api.errors import ConfigError, StoreError
-from search.api.metric import Evidence, Measurement, Metric
-from search.api.protocols import Problem, Runner, Searcher, WorkerSpec
+from search.api.metric import Evidence, Metric
+from search.api.protocols import Runner, Searcher
 from search.api.snapshot import Snapshot
-from search.api.trial import Job, Origin, Outcome, RungResult, Trial
-from search.assemble import Components, assemble
+from search.api.trial import Job, Origin, Outcome, Trial
+from search.assemble import assemble
+from search.blueprint import Blueprint
 from search.compose import live_components, live_spec
-from search.config import Plugin, StudySpec, load_spec, parse_spec, plugin_options
-from search.driver import Driver, Silent, Watcher, legal_point_error
-from search.known_rules import Rules
-from search.pareto import non_dominated
+from search.config import StudySpec, load_spec, parse_spec
+from search.driver import Silent, Watcher
 from search.proposals import Proposals, Queued
+from search.results import best, front, told
 from search.session import Session, interruptible, open_session
-from search.store import Meta, Store
-from search.worker import LiveWorker, SpecWorker, limit_threads, prepare
+from search.store import Store
 
 
 class Study:
@@ -116,7 +105,7 @@ class Study:
             budget={**(budget or {}), "trials": trials},
             runner=runner,
         )
-        self._set_up(spec, components, path=Path(directory) / name, live=True)
+        self._set_up(Blueprint(spec, components, Path(directory) / name, live=True))
 
     @classmethod
     def from_yaml(
@@ -149,7 +138,8 @@ class Study:
         """A study from a checked specification."""
         study = cls.__new__(cls)
         folder = path or Path(spec.study.directory) / spec.study.name
-        study._set_up(spec, assemble(spec), path=folder, arm=arm, plugins=plugins)
+        files = tuple(str(Path(p).resolve()) for p in plugins)
+        study._set_up(Blueprint(spec, assemble(spec), folder, arm, plugins=files))
         return study
 
     @classmethod
@@ -188,21 +178,12 @@ class Study:
         with contextlib.closing(Store.read(Path(run), storage)) as store:
             return store.snapshot()
 
-    def _set_up(
-        self,
-        spec: StudySpec,
-        components: Components,
-        *,
-        path: Path,
-        arm: str = "main",
-        live: bool = False,
-        plugins: Sequence[str | Path] = (),
-    ) -> None:
-        self.spec, self.components, self.path, self.arm = spec, components, path, arm
-        self._live, self._plugins = live, tuple(str(Path(p).resolve()) for p in plugins)
-        self.params: tuple[Param, ...] = components.params()
-        ladder = components.ladder
-        self.rules = Rules(self.params, ladder.space, ladder.method, spec.known)
+    def _set_up(self, blueprint: Blueprint) -> None:
+        self.blueprint = blueprint
+        self.spec, self.components = blueprint.spec, blueprint.components
+        self.path, self.arm = blueprint.path, blueprint.arm
+        self.params, self.objectives = blueprint.params, blueprint.objectives
+        self._rules = blueprint.rules
         self._session: Session | None = None
         self._queue: list[Queued] = []
         self._stack = contextlib.ExitStack()
@@ -213,37 +194,9 @@ class Study:
         """Name of the study."""
         return self.spec.study.name
 
-    @property
-    def objectives(self) -> tuple[Metric, ...]:
-        """The objectives' metrics, in order."""
-        metrics = self.components.metrics()
-        return tuple(metrics[name] for name in self.components.objectives)
-
-    def problem(self) -> Problem:
-        """What a searcher is told about this study."""
-        ladder = self.components.ladder
-        return Problem(
-            params=self.params,
-            goals=tuple(m.goal for m in self.objectives),
-            constraints=tuple(str(c) for c in ladder.constraints),
-            trials=self.spec.budget.trials,
-            seed=self.spec.study.seed,
-            check=self.rules.check,
-            repair=self.rules.repair,
-            gated=any(rung.gates for rung in ladder.rungs),
-        )
-
     def searcher(self) -> Searcher:
-        """A fresh searcher as the specification names it.
-
-        Raises:
-            ConfigError: its options do not fit the space.
-        """
-        options = plugin_options("searcher", self.spec.searcher, "searcher")
-        made: Searcher = registry.load("searcher", self.spec.searcher.name).from_config(
-            options, self.problem()
-        )
-        return made
+        """A fresh searcher as the specification names it."""
+        return self.blueprint.searcher()
 
     def check(self, point: Mapping[str, Any]) -> Sequence[Violation]:
         """Known rules that ``point`` breaks; no trial, no write. Empty means legal.
@@ -251,7 +204,7 @@ class Study:
         Raises:
             ConfigError: ``point`` is no member of the space (unknown name, value out of domain).
         """
-        return self.rules.check(self._point(point))
+        return self._rules.check(self.blueprint.point(point))
 
     def size(self) -> float:
         """Number of distinct points of the outer space (``inf`` with a real parameter)."""
@@ -263,8 +216,8 @@ class Study:
         Raises:
             ConfigError: it is no member of the space or breaks a known rule.
         """
-        legal = self._point(point)
-        broken = self.rules.check(legal)
+        legal = self.blueprint.point(point)
+        broken = self._rules.check(legal)
         if broken:
             raise ConfigError("; ".join(v.detail for v in broken), path="point")
         queued = Queued(legal, Origin("user", by, reason))
@@ -300,12 +253,11 @@ class Study:
         """
         with self._open(watcher or Silent(), callbacks, accept_change) as session:
             driver = session.driver
-            if trials is not None or timeout_s is not None:
-                driver.budget = self._limits(driver, trials, timeout_s)
+            driver.limit(trials, timeout_s)
             if driver.done < driver.budget.trials and not driver.should_stop():
                 with interruptible(driver):
-                    self._prepare(session)
-                    self._runner(runner).drain(driver, self._worker())
+                    session.prepare(self.components, self.spec.study)
+                    self.blueprint.runner(runner).drain(driver, self.blueprint.worker())
             driver.raise_if_broken()
             self.last_stop = driver.stop_reason
             self.interrupted = driver.interrupted
@@ -322,26 +274,25 @@ class Study:
         Raises:
             ConfigError: the point is no member of the space, or there is no such rung.
         """
-        legal = self._point(point)
+        legal = self.blueprint.point(point)
         names = [r.fidelity.name for r in self.components.ladder.rungs]
         if up_to is not None and up_to not in names:
             raise ConfigError(f"no rung {up_to!r} (known: {', '.join(names)})", path="up_to")
         with self._open(Silent(), (), False) as session:
-            self._prepare(session)
+            session.prepare(self.components, self.spec.study)
             job = session.driver.start_point(Queued(legal, Origin("user", "evaluate")))
             job = dataclasses.replace(job, up_to=up_to)
-            execute = self._worker().build()
+            execute = self.blueprint.worker().build()
             session.driver.report(execute(job, lambda kind, data: None, lambda: False))
             session.driver.raise_if_broken()
             return session.store.trial(job.number)
 
     def ask(self) -> Job | None:
         """The next trial to run by hand; None when the budget is spent. Pair with :meth:`tell`."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             self._stack = contextlib.ExitStack()
             session = self._stack.enter_context(self._open(Silent(), (), False))
-        else:
-            session = self._session
         job = session.driver.next()
         session.driver.raise_if_broken()
         return job
@@ -362,18 +313,9 @@ class Study:
         number = job if isinstance(job, int) else job.number
         if self._session is None or number not in self._session.driver.running:
             raise ConfigError(f"trial {number} is not running; ask for it first", path="tell")
-        top = self.components.ladder.rungs[-1].fidelity.name
         outcome = Outcome(number, "failed", error=error or "told without values")
         if values is not None:
-            found = self._told(values, top, evidence)
-            excess = {
-                str(c): c.excess(m.value, m.unit)
-                for c in self.components.ladder.constraints
-                for m in found
-                if m.metric == c.metric
-            }
-            rungs = (RungResult(top, 0.0, found),)
-            outcome = Outcome(number, "complete", rungs=rungs, excess=excess)
+            outcome = told(number, values, evidence, self.components)
         self._session.driver.report(outcome)
         self._session.driver.raise_if_broken()
         return self._session.store.trial(number)
@@ -396,18 +338,11 @@ class Study:
 
     def pareto(self) -> list[Trial]:
         """Feasible complete trials that no other one beats in every objective."""
-        feasible = [t for t in self.trials() if t.feasible and t.values is not None]
-        goals = [m.goal for m in self.objectives]
-        keep = non_dominated([t.values for t in feasible if t.values is not None], goals)
-        return [feasible[i] for i in keep]
+        return front(self.trials(), self.objectives)
 
     def best(self, objective: str | None = None) -> Trial | None:
         """The feasible trial with the best value of one objective (default: the first)."""
-        names = [m.name for m in self.objectives]
-        index = 0 if objective is None else names.index(objective)
-        sign = 1.0 if self.objectives[index].goal == "max" else -1.0
-        feasible = [t for t in self.trials() if t.feasible and t.values is not None]
-        return max(feasible, key=lambda t: sign * t.values[index] if t.values else 0, default=None)
+        return best(self.trials(), self.objectives, objective)
 
     def dataframe(self) -> Any:
         """All trials as a pandas frame: one row a trial, one column a parameter or metric.
@@ -424,7 +359,7 @@ class Study:
         return [
             Study.from_spec(
                 self.spec.arm(name),
-                plugins=self._plugins,
+                plugins=self.blueprint.plugins,
                 path=self.path / "baselines" / name,
                 arm=name,
             )
@@ -435,14 +370,10 @@ class Study:
         """Write the report of this study and of the baselines that were run."""
         from search.report import write_report
 
-        snapshots = [self.snapshot()]
-        for name in self.spec.baselines:
-            folder = self.path / "baselines" / name
-            if (folder / "run.json").exists():
-                snapshots.append(Study.read(folder))
-        files: Mapping[str, Path] = write_report(
-            snapshots, Path(directory) if directory else self.path / "report"
-        )
+        folders = [self.path / "baselines" / name for name in self.spec.baselines]
+        others = [Study.read(folder) for folder in folders if (folder / "run.json").exists()]
+        target = Path(directory) if directory else self.path / "report"
+        files: Mapping[str, Path] = write_report([self.snapshot(), *others], target)
         return files
 
     def export(self, number: int, directory: str | Path) -> Mapping[str, Path]:
@@ -454,68 +385,6 @@ class Study:
         )
         return files
 
-    def _point(self, data: Mapping[str, Any]) -> Point:
-        try:
-            point = point_from_json(data)
-        except ValueError as error:
-            raise ConfigError(str(error), path="point") from None
-        problem = legal_point_error(self.params, point)
-        if problem:
-            raise ConfigError(problem, path="point")
-        return point
-
-    def _told(
-        self, values: Mapping[str, float], fidelity: str, evidence: Evidence
-    ) -> tuple[Measurement, ...]:
-        metrics = self.components.metrics()
-        for name in values:
-            if name not in metrics:
-                raise ConfigError(
-                    f"unknown metric {name!r} (known: {', '.join(metrics)})", path="tell"
-                )
-        for name in self.components.objectives:
-            if name not in values:
-                raise ConfigError(f"objective {name!r} is missing", path="tell")
-        return tuple(
-            Measurement(n, float(v), metrics[n].unit, fidelity, evidence) for n, v in values.items()
-        )
-
-    def _limits(self, driver: Driver, trials: int | None, timeout_s: float | None) -> Any:
-        update: dict[str, Any] = {}
-        if trials is not None:
-            update["trials"] = trials
-        if timeout_s is not None:
-            limit = driver.seconds + timeout_s
-            known = driver.budget.wall_clock
-            update["wall_clock"] = limit if known is None else min(limit, known)
-        return driver.budget.model_copy(update=update)
-
-    def _worker(self) -> WorkerSpec:
-        scratch = str((self.path / "work").resolve())
-        threads = self.spec.study.threads
-        if self._live:
-            return LiveWorker(self.components, self.name, threads, scratch)
-        return SpecWorker(self.spec, self._plugins, scratch)
-
-    def _runner(self, runner: Runner | str | Mapping[str, Any] | None) -> Runner:
-        if runner is not None and not isinstance(runner, (str, Mapping)):
-            return runner
-        section = self.spec.runner if runner is None else Plugin.model_validate(Plugin.read(runner))
-        options = plugin_options("runner", section, "runner")
-        made: Runner = registry.load("runner", section.name).from_config(options, None)
-        return made
-
-    def _prepare(self, session: Session) -> None:
-        limit_threads(self.spec.study.threads)
-        driver = session.driver
-
-        def hook(kind: str, data: Mapping[str, Any]) -> None:
-            driver.watcher.trial_event(-1, kind, data)
-
-        notes = prepare(self.components, self.spec.study.seed, hook, driver.should_stop)
-        if notes:
-            session.store.note(teacher=notes)
-
     @contextlib.contextmanager
     def _open(
         self, watcher: Watcher, callbacks: Sequence[Callable[[Trial], None]], accept_change: bool
@@ -525,7 +394,7 @@ class Study:
             yield self._session
             return
         searcher = self.searcher()
-        rules = self.rules
+        rules = self._rules
         proposals = Proposals(
             searcher, self.params, rules.check, rules.repair, self.spec.study.seed
         )
@@ -533,7 +402,7 @@ class Study:
         with open_session(
             self.path,
             self.spec,
-            self._meta(),
+            self.blueprint.meta(),
             proposals,
             watcher=watcher,
             callbacks=callbacks,
@@ -544,21 +413,3 @@ class Study:
                 yield session
             finally:
                 self._session = None
-
-    def _meta(self) -> Meta:
-        ladder = self.components.ladder
-        spec = self.spec.model_dump(mode="json")
-        if self._live:
-            spec["live"] = True
-        return Meta(
-            study=self.name,
-            arm=self.arm,
-            digest=self.spec.digest,
-            spec=spec,
-            objectives=self.objectives,
-            constraints=tuple(ladder.constraints),
-            params=self.params,
-            metrics=self.components.metrics(),
-            sites=self.components.sites(),
-            searcher=self.spec.searcher.name,
-        )

@@ -107,13 +107,16 @@ class Integer:
 
 
 @dataclass(frozen=True)
-class Ordinal:
-    """One of ``options``, whose order carries meaning (a ring dimension, a number of bits)."""
+class _Options:
+    """What ordinal and categorical domains share: a finite tuple of distinct scalars."""
 
     options: tuple[Scalar, ...]
 
     def __post_init__(self) -> None:
-        _check_options(self.options)
+        if not self.options:
+            raise ValueError("at least one option is needed")
+        if len({(type(o).__name__, o) for o in self.options}) != len(self.options):
+            raise ValueError(f"options must differ (got {self.options!r})")
 
     @property
     def size(self) -> float:
@@ -122,34 +125,7 @@ class Ordinal:
 
     def contains(self, value: Value) -> bool:
         """Whether ``value`` is one of the options (and of the same type)."""
-        return _is_option(value, self.options)
-
-    def sample(self, rng: random.Random) -> Scalar:
-        """An option drawn uniformly."""
-        return rng.choice(self.options)
-
-    def describe(self) -> str:
-        """The domain in words, for messages."""
-        return f"one of {', '.join(map(repr, self.options))} (ordered)"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of ``options``, without order."""
-
-    options: tuple[Scalar, ...]
-
-    def __post_init__(self) -> None:
-        _check_options(self.options)
-
-    @property
-    def size(self) -> float:
-        """Number of distinct values."""
-        return float(len(self.options))
-
-    def contains(self, value: Value) -> bool:
-        """Whether ``value`` is one of the options (and of the same type)."""
-        return _is_option(value, self.options)
+        return any(type(value) is type(o) and value == o for o in self.options)
 
     def sample(self, rng: random.Random) -> Scalar:
         """An option drawn uniformly."""
@@ -158,6 +134,16 @@ class Choice:
     def describe(self) -> str:
         """The domain in words, for messages."""
         return f"one of {', '.join(map(repr, self.options))}"
+
+
+@dataclass(frozen=True)
+class Ordinal(_Options):
+    """One of ``options``, whose order carries meaning (a ring dimension, a number of bits)."""
+
+
+@dataclass(frozen=True)
+class Choice(_Options):
+    """One of ``options``, without order."""
 
 
 ScalarDomain = Real | Integer | Ordinal | Choice
@@ -286,14 +272,3 @@ def point_from_json(data: Mapping[str, object]) -> dict[str, Value]:
         else:
             raise ValueError(f"{name}: expected a scalar or a list of scalars (got {value!r})")
     return point
-
-
-def _check_options(options: tuple[Scalar, ...]) -> None:
-    if not options:
-        raise ValueError("at least one option is needed")
-    if len({(type(o).__name__, o) for o in options}) != len(options):
-        raise ValueError(f"options must differ (got {options!r})")
-
-
-def _is_option(value: Value, options: tuple[Scalar, ...]) -> bool:
-    return any(type(value) is type(option) and value == option for option in options)

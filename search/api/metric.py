@@ -46,9 +46,7 @@ def units_like(unit: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is measured: name, unit, which way is better, and where the definition comes from.
-
-    """
+    """What is measured: name, unit, which way is better, and where the definition comes from."""
 
     name: str
     unit: str

@@ -13,6 +13,7 @@ from search.api.snapshot import Snapshot
 from search.api.trial import Trial
 from search.pareto import hypervolume_history, non_dominated
 
+_MARGIN = 0.1  # of the range: how far the reference point lies beyond the worst value
 _LOG_FROM = 50.0  # largest / smallest value above which an axis is logarithmic
 
 
@@ -113,7 +114,10 @@ class Family:
         )
         if len(self.given) == len(self.objectives):
             return f"Reference point: {point} (given by the caller)."
-        worst = "worst value among the completed trials of all arms"
+        worst = (
+            f"worst value among the completed trials of all arms, and {100 * _MARGIN:g} % of their "
+            "range beyond it, so that the ends of a front count"
+        )
         if self.given:
             worst = f"{', '.join(sorted(self.given))} given by the caller, else {worst}"
         return f"Reference point: {point} ({worst})."
@@ -222,12 +226,14 @@ def _reference(
 ) -> tuple[float, ...] | None:
     if not scored:
         return None
-    worst = []
+    corner = []
     for index, metric in enumerate(objectives):
         column = [values_of(t)[index] for t in scored]
-        found = max(column) if metric.goal == "min" else min(column)
-        worst.append(float(given.get(metric.name, found)))
-    return tuple(worst)
+        worst, sign = (max(column), 1.0) if metric.goal == "min" else (min(column), -1.0)
+        # A trial that is worst in one objective would cover nothing at a reference without margin.
+        beyond = _MARGIN * ((max(column) - min(column)) or abs(worst) or 1.0)
+        corner.append(float(given.get(metric.name, worst + sign * beyond)))
+    return tuple(corner)
 
 
 def _arm(snapshot: Snapshot, scored: tuple[Trial, ...], reference: tuple[float, ...] | None) -> Arm:

@@ -43,7 +43,7 @@ def write_report(
         formats: which of :data:`FORMATS`.
         reference: objective name -> reference value of the hypervolume, in the objective's unit,
             for a comparison across families. Objectives that are left out take the worst value
-            among the completed trials of all arms.
+            among the completed trials of all arms and a tenth of the range beyond it.
 
     Returns:
         Format -> file.

@@ -2,12 +2,14 @@
 
 ==============================  =========  ====================================================
 ``cipher_search_best``          gauge      best value so far (tags ``study``, ``objective``)
+``cipher_search_last``          gauge      value of the last feasible trial (the same tags)
 ``cipher_search_trials``        gauge      trials so far (tags ``study``, ``status``)
 ``cipher_search_rung_seconds``  histogram  wall-clock seconds of a rung (tags ``study``, ``rung``)
 ==============================  =========  ====================================================
 
-Best values and counts are those that the job source gives with ``metrics()`` under the names
-``best_<objective>`` and ``trials_<status>``; without it, the trials of this session are counted.
+Values and counts are those that the job source gives with ``metrics()`` under the names
+``best_<objective>``, ``last_<objective>`` and ``trials_<status>``; without it, the trials of this
+session are counted.
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ from collections.abc import Mapping
 from search.api.protocols import JobSource
 from search.api.trial import Outcome
 
+_GAUGES = {
+    "best": ("objective", "Best value so far, in the unit of the objective."),
+    "last": ("objective", "Value of the last feasible trial, in the unit of the objective."),
+    "trials": ("status", "Trials so far, by status."),
+}
 _BOUNDS_S = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0]
 
 
@@ -30,16 +37,10 @@ class Meter:
         self._tags = {"study": study}
         self._source = source
         self._counts: Counter[str] = Counter()
-        self._best = metrics.Gauge(
-            "cipher_search_best",
-            description="Best value so far, in the unit of the objective.",
-            tag_keys=("study", "objective"),
-        )
-        self._trials = metrics.Gauge(
-            "cipher_search_trials",
-            description="Trials so far, by status.",
-            tag_keys=("study", "status"),
-        )
+        self._gauges = {
+            kind: metrics.Gauge(f"cipher_search_{kind}", description=doc, tag_keys=("study", tag))
+            for kind, (tag, doc) in _GAUGES.items()
+        }
         self._rungs = metrics.Histogram(
             "cipher_search_rung_seconds",
             description="Wall-clock seconds of a rung.",
@@ -54,10 +55,8 @@ class Meter:
         self._counts[f"trials_{outcome.status}"] += 1
         for name, value in self._numbers().items():
             kind, _, rest = name.partition("_")
-            if kind == "best":
-                self._best.set(value, tags={**self._tags, "objective": rest})
-            elif kind == "trials":
-                self._trials.set(value, tags={**self._tags, "status": rest})
+            if kind in _GAUGES:
+                self._gauges[kind].set(value, tags={**self._tags, _GAUGES[kind][0]: rest})
 
     def _numbers(self) -> Mapping[str, float]:
         own = {name: float(count) for name, count in self._counts.items()}
