@@ -25,12 +25,30 @@ def test_the_front_is_feasible_sorted_and_not_dominated(family):
         assert latency == sorted(latency)
 
 
-def test_the_reference_point_is_the_worst_scored_value_of_all_arms(family):
+def test_the_reference_point_lies_a_tenth_beyond_the_worst_value_of_all_arms(family):
     made = family_of(family)
-    values = [values_of(t) for arm in made.arms for t in arm.scored]
-    assert made.reference == (min(v[0] for v in values), max(v[1] for v in values))
+    first, second = zip(*(values_of(t) for arm in made.arms for t in arm.scored), strict=True)
+    assert made.reference == pytest.approx(
+        (
+            min(first) - 0.1 * (max(first) - min(first)),
+            max(second) + 0.1 * (max(second) - min(second)),
+        )
+    )
     assert "worst value among the completed trials of all arms" in made.reference_note
     assert f"latency_2pc = {made.reference[1]:.6g} ms" in made.reference_note
+
+
+def test_every_trial_of_a_front_counts_even_at_its_ends(family):
+    made = family_of(family)
+    for trial in made.main.front:
+        assert hypervolume([values_of(trial)], made.reference, ("max", "min")) > 0
+
+
+def test_one_trial_alone_has_a_volume(make):
+    made = family_of([make.one(1)])
+    (value,) = values_of(made.main.scored[0])
+    assert made.reference == pytest.approx((0.9 * value,))
+    assert made.main.hypervolume == pytest.approx(0.1 * value)
 
 
 def test_a_given_reference_counts_and_is_named(family):

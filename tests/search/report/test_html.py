@@ -87,6 +87,7 @@ def test_what_is_filled_in_is_not_read_again():
         fill("{{missing}}", {})
 
 
+@pytest.mark.slow
 def test_five_thousand_trials_stay_below_eight_megabytes(make):
     page = render_html(family_of([make.study("main", 5000)]))
     assert len(page.encode()) < 8_000_000
