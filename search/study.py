@@ -79,32 +79,17 @@ class Study:
         threads: int = 1,
     ) -> None:
         components = live_components(
-            space=space,
-            method=method,
-            evaluators=evaluators,
-            ladder=ladder,
-            workload=workload,
-            objectives=objectives,
-            constraints=constraints,
-            params=params or {},
-            device=device,
-        )
+            space=space, method=method, evaluators=evaluators, ladder=ladder, workload=workload,
+            objectives=objectives, constraints=constraints, params=params or {}, device=device,
+        )  # fmt: skip
+        section = {
+            "name": name, "seed": seed, "directory": str(directory), "storage": storage,
+            "device": device, "threads": threads,
+        }  # fmt: skip
         spec = live_spec(
-            components,
-            study={
-                "name": name,
-                "seed": seed,
-                "directory": str(directory),
-                "storage": storage,
-                "device": device,
-                "threads": threads,
-            },
-            known=tuple(known),
-            constraints=tuple(constraints),
-            searcher=searcher,
-            budget={**(budget or {}), "trials": trials},
-            runner=runner,
-        )
+            components, study=section, known=known, constraints=constraints, searcher=searcher,
+            budget={**(budget or {}), "trials": trials}, runner=runner,
+        )  # fmt: skip
         self._set_up(Blueprint(spec, components, Path(directory) / name, live=True))
 
     @classmethod
