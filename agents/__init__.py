@@ -1,2 +1,3 @@
 """The LLM side: importable without any LLM package."""
+
 __dist__ = "cipher-search"
