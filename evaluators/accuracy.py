@@ -39,27 +39,21 @@ class AccuracyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_size: int = Field(256, ge=1, description="images per forward pass")
-    test: bool = Field(
-        False,
-        description="also measure the test split (marked as such; never used by the search). "
-        "A rung asks for the same with budget: {test: 1}",
-    )
 
 
 class Accuracy:
-    """Top-1 accuracy [%] on the validation split, and on the test split only when asked.
+    """Top-1 accuracy [%] on the validation split; on the test split once, for finished searches.
 
     Args:
         workload: builds the network and holds the data (``build``, ``sites``, ``data``).
         batch_size: images per forward pass.
-        test: also measure the test split, as a second measurement with ``split="test"``.
     """
 
     Config: ClassVar[type[AccuracyConfig]] = AccuracyConfig
     metrics: Sequence[Metric] = (ACCURACY,)
     needs: frozenset[str] = frozenset({"weights", "data"})
 
-    def __init__(self, workload: Any, *, batch_size: int = 256, test: bool = False) -> None:
+    def __init__(self, workload: Any, *, batch_size: int = 256) -> None:
         if workload is None:
             raise ConfigError(
                 "evaluator accuracy needs a network and data (got no workload). "
@@ -68,7 +62,6 @@ class Accuracy:
             )
         self._workload = workload
         self._batch_size = batch_size
-        self._test = test
 
     @classmethod
     def from_config(cls, config: AccuracyConfig, workload: Any) -> Self:
@@ -77,31 +70,37 @@ class Accuracy:
         Raises:
             ConfigError: there is no workload.
         """
-        return cls(workload, batch_size=config.batch_size, test=config.test)
+        return cls(workload, batch_size=config.batch_size)
 
     def evaluate(
         self, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
     ) -> Sequence[Measurement]:
-        """Accuracy on the validation split, then perhaps on the test split; evidence ``measured``.
+        """Accuracy on the validation split; evidence ``measured``.
 
         Raises:
             EvaluationError: the candidate has no weights, the weights do not fit, or the network
                 returns NaN or infinity.
         """
+        return self._measure("validation", candidate, fidelity, ctx)
+
+    def evaluate_test(
+        self, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
+    ) -> Sequence[Measurement]:
+        """The same on the test split; called once for a candidate that the search has chosen.
+
+        Raises:
+            EvaluationError: as :meth:`evaluate`.
+        """
+        return self._measure("test", candidate, fidelity, ctx)
+
+    def _measure(
+        self, name: str, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
+    ) -> Sequence[Measurement]:
         network = self._network(candidate, ctx.device)
-        data = self._workload.data
-        splits = [("validation", data.validation)]
-        if self._test or fidelity.budget.get("test"):
-            splits.append(("test", data.test))
-        return tuple(
-            accuracy_measurement(
-                count_correct(network, split, batch_size=self._batch_size, device=ctx.device),
-                len(split),
-                fidelity=fidelity.name,
-                split=name,
-            )
-            for name, split in splits
-        )
+        split = getattr(self._workload.data, name)
+        correct = count_correct(network, split, batch_size=self._batch_size, device=ctx.device)
+        found = accuracy_measurement(correct, len(split), fidelity=fidelity.name, split=name)
+        return (found,)
 
     def _network(self, candidate: Candidate[Any], device: str) -> torch.nn.Module:
         from search.workloads.plan import apply_plan, load_weights

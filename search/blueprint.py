@@ -15,12 +15,13 @@ from search import registry
 from search.api.domain import Param, Point, point_from_json
 from search.api.errors import ConfigError
 from search.api.metric import Metric
-from search.api.protocols import Problem, Runner, Searcher, WorkerSpec
+from search.api.protocols import Runner, WorkerSpec
+from search.api.searching import Problem, Searcher
 from search.assemble import Components
 from search.config import Plugin, StudySpec, plugin_options
 from search.driver import legal_point_error
 from search.known_rules import Rules
-from search.store import Meta
+from search.stored import Meta
 from search.worker import LiveWorker, SpecWorker
 
 

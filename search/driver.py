@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from search.api.domain import Param, Point
 from search.api.errors import StoreError, TooManyFailures
-from search.api.protocols import Searcher
+from search.api.searching import Searcher
 from search.api.trial import Job, Origin, Outcome, Trial
 from search.config import Budget
 from search.proposals import Proposals, Queued

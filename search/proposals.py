@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from search.api.candidate import Violation
 from search.api.domain import Param, Point, point_digest, sample_point
 from search.api.errors import InfeasibleCandidate
-from search.api.protocols import Searcher
+from search.api.searching import Searcher
 from search.api.trial import Origin
 
 ATTEMPTS = 40

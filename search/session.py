@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from search.api.errors import SearchError, StoreError
+from search.api.metric import Metric
 from search.api.trial import Trial
 from search.assemble import Components
 from search.config import StudySection, StudySpec
 from search.driver import Driver, Watcher
+from search.final import measure_on_test
 from search.proposals import Proposals
+from search.results import front
 from search.run_directory import RunDirectory
-from search.store import Meta, Store
+from search.store import Store
+from search.stored import Meta
 from search.worker import limit_threads, prepare
 
 
@@ -36,9 +40,21 @@ class Session:
         def hook(kind: str, data: Mapping[str, Any]) -> None:
             driver.watcher.trial_event(-1, kind, data)
 
-        notes = prepare(components, study.seed, hook, driver.should_stop)
+        try:
+            notes = prepare(components, study.seed, hook, driver.should_stop)
+        except SearchError:
+            if driver.should_stop():  # asked to stop, the method gave up: an orderly end
+                return
+            raise
         if notes:
             self.store.note(teacher=notes)
+
+    def test(self, components: Components, objectives: Sequence[Metric]) -> None:
+        """Measure the trials on the front on the test split, each once."""
+        done = self.store.tested()
+        chosen = [t for t in front(self.store.trials(), objectives) if t.number not in done]
+        for number, found in measure_on_test(components, chosen, self.driver.watcher.message):
+            self.store.keep_test(number, found)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import mimetypes
 import shutil
 import time
@@ -21,35 +20,42 @@ from typing import Any
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
-from search.api.domain import Param, Point, Value
+from search.api.domain import Param, Point
 from search.api.errors import StoreError
-from search.api.metric import Constraint, Metric
-from search.api.network import Site
+from search.api.metric import Measurement
 from search.api.param_syntax import param_to_data, parse_param
 from search.api.snapshot import Snapshot
-from search.api.trial import Origin, Outcome, Trial
+from search.api.trial import Origin, Outcome, RungResult, Trial
 from search.database import close_storage, distribution, guarded, open_storage, public, versions
 from search.records import (
     SCHEMA,
     constraint_from_data,
+    measurement_to_data,
     metric_from_data,
-    origin_from_data,
     origin_to_data,
     outcome_from_data,
     outcome_to_data,
     site_from_data,
     split_point,
-    unpack_vector,
 )
 from search.run_directory import JOURNAL, RunDirectory
-
-# Keys of attributes; nowhere else.
-_META, _SESSIONS, _TEACHER, _REASON = "cipher_search", "sessions", "teacher", "searcher_reason"
-_SEED, _ORIGIN, _VECTORS, _OUTCOME, _MEMORY = "seed", "origin", "vectors", "outcome", "memory"
-_ARTEFACT = "artifacts:"
-_CONSTRAINT = "constraints:"
+from search.stored import (
+    CONSTRAINT,
+    MEMORY,
+    META,
+    ORIGIN,
+    OUTCOME,
+    REASON,
+    SEED,
+    SESSIONS,
+    TEACHER,
+    TEST,
+    VECTORS,
+    Meta,
+    trial_from,
+)
 
 _STATES = {
     "complete": TrialState.COMPLETE,
@@ -58,22 +64,6 @@ _STATES = {
     "failed": TrialState.FAIL,
     "crashed": TrialState.FAIL,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Meta:
-    """What a study is, fixed at its start."""
-
-    study: str
-    arm: str
-    digest: str
-    spec: Mapping[str, Any]
-    objectives: tuple[Metric, ...]
-    constraints: tuple[Constraint, ...]
-    params: tuple[Param, ...]
-    metrics: Mapping[str, Metric]
-    sites: tuple[Site, ...]
-    searcher: str
 
 
 class Store:
@@ -149,7 +139,7 @@ class Store:
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 guarded(lambda: self.study.set_metric_names(names), path)
             self.write_meta(meta)
-        elif self.study.user_attrs.get(_META, {}).get("run") != self.directory.run_id:
+        elif self.study.user_attrs.get(META, {}).get("run") != self.directory.run_id:
             raise StoreError(
                 f"{path}: the database already holds a study {self.directory.study!r} of another "
                 "run directory. Choose another study name"
@@ -173,29 +163,29 @@ class Store:
             "searcher": meta.searcher,
             "versions": versions(),
         }
-        self._set(_META, data)
+        self._set(META, data)
 
     @property
     def digest(self) -> str:
         """Digest of the stored specification."""
-        return str(self.study.user_attrs[_META]["digest"])
+        return str(self.study.user_attrs[META]["digest"])
 
     @property
     def spec(self) -> Mapping[str, Any]:
         """The stored specification as plain data (no password in it)."""
-        spec: Mapping[str, Any] = self.study.user_attrs[_META]["spec"]
+        spec: Mapping[str, Any] = self.study.user_attrs[META]["spec"]
         return spec
 
     def start_session(self) -> None:
         """Note that a driver began to work, so that time budgets hold over restarts."""
-        self._set(_SESSIONS, [*self._closed_sessions(), [time.time(), None]])
+        self._set(SESSIONS, [*self._closed_sessions(), [time.time(), None]])
 
     def end_session(self) -> None:
         """Note that the driver stopped."""
-        sessions = list(self.study.user_attrs.get(_SESSIONS, []))
+        sessions = list(self.study.user_attrs.get(SESSIONS, []))
         if sessions and sessions[-1][1] is None:
             sessions[-1] = [sessions[-1][0], time.time()]
-            self._set(_SESSIONS, sessions)
+            self._set(SESSIONS, sessions)
 
     @property
     def seconds(self) -> float:
@@ -203,7 +193,7 @@ class Store:
         return sum(end - start for start, end in self._closed_sessions())
 
     def _closed_sessions(self) -> list[list[float]]:
-        sessions = list(self.study.user_attrs.get(_SESSIONS, []))
+        sessions = list(self.study.user_attrs.get(SESSIONS, []))
         if sessions and sessions[-1][1] is None:
             start = sessions[-1][0]
             ends = [t.finished for t in self.trials() if t.finished and t.finished >= start]
@@ -213,16 +203,16 @@ class Store:
     def note(self, *, teacher: Mapping[str, Any] | None = None, reason: str | None = None) -> None:
         """Keep facts about the original network, or the searcher's reason."""
         if teacher is not None:
-            self._set(_TEACHER, dict(teacher))
-        if reason is not None and self.study.user_attrs.get(_REASON) != reason:
-            self._set(_REASON, reason)
+            self._set(TEACHER, dict(teacher))
+        if reason is not None and self.study.user_attrs.get(REASON) != reason:
+            self._set(REASON, reason)
 
     def start(self, params: Sequence[Param], point: Point, seed: int, origin: Origin) -> int:
         """Create a running trial in one write; returns its number."""
         scalars, vectors = split_point(point)
-        attrs: dict[str, Any] = {_SEED: seed, _ORIGIN: origin_to_data(origin)}
+        attrs: dict[str, Any] = {SEED: seed, ORIGIN: origin_to_data(origin)}
         if vectors:
-            attrs[_VECTORS] = vectors
+            attrs[VECTORS] = vectors
         distributions = {p.name: distribution(p.domain) for p in params if p.name in scalars}
         template = create_trial(
             state=TrialState.RUNNING,
@@ -251,11 +241,11 @@ class Store:
             storage = self._storage
             for name, file in outcome.artefacts.items():
                 self._keep(trial_id, name, file)
-            storage.set_trial_user_attr(trial_id, _OUTCOME, outcome_to_data(outcome))
+            storage.set_trial_user_attr(trial_id, OUTCOME, outcome_to_data(outcome))
             if memory:
-                storage.set_trial_user_attr(trial_id, _MEMORY, dict(memory))
+                storage.set_trial_user_attr(trial_id, MEMORY, dict(memory))
             for name, excess in outcome.excess.items():
-                storage.set_trial_system_attr(trial_id, f"{_CONSTRAINT}{name}", float(excess))
+                storage.set_trial_system_attr(trial_id, f"{CONSTRAINT}{name}", float(excess))
             state = _STATES[outcome.status]
             told = list(values) if values is not None and state is TrialState.COMPLETE else None
             storage.set_trial_state_values(trial_id, state, told)
@@ -263,14 +253,24 @@ class Store:
         guarded(write, path)
         return self.trial(outcome.number)
 
+    def keep_test(self, number: int, measurements: Sequence[Measurement]) -> None:
+        """Keep what a chosen trial measured on the test split, once and for all."""
+        known = dict(self.study.user_attrs.get(TEST, {}))
+        known[str(number)] = [measurement_to_data(m) for m in measurements]
+        self._set(TEST, known)
+
+    def tested(self) -> frozenset[int]:
+        """Numbers of the trials measured on the test split."""
+        return frozenset(map(int, self.study.user_attrs.get(TEST, {})))
+
     def unfinished(self) -> list[tuple[Trial, Outcome | None]]:
         """Trials a dead driver left running, with their outcome if that was already written."""
         found = []
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             outcome = None
-            if _OUTCOME in frozen.user_attrs:
-                outcome = outcome_from_data(frozen.number, frozen.user_attrs[_OUTCOME], {})
-            found.append((self._trial(frozen), outcome))
+            if OUTCOME in frozen.user_attrs:
+                outcome = outcome_from_data(frozen.number, frozen.user_attrs[OUTCOME], {})
+            found.append((trial_from(frozen, self._artifacts), outcome))
         return sorted(found, key=lambda pair: pair[0].number)
 
     def trial(self, number: int) -> Trial:
@@ -281,17 +281,17 @@ class Store:
         """
         trial_id = self._id(number)
         frozen = guarded(lambda: self._storage.get_trial(trial_id), self.directory.path)
-        return self._trial(frozen)
+        return trial_from(frozen, self._artifacts)
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials in order of number."""
         frozen = guarded(lambda: self.study.get_trials(deepcopy=False), self.directory.path)
-        return tuple(self._trial(t) for t in sorted(frozen, key=lambda t: t.number))
+        return tuple(trial_from(t, self._artifacts) for t in sorted(frozen, key=lambda t: t.number))
 
     def snapshot(self) -> Snapshot:
         """The study frozen for reading."""
         attrs = self.study.user_attrs
-        meta = attrs[_META]
+        meta = attrs[META]
         return Snapshot(
             study=meta["study"],
             arm=meta["arm"],
@@ -302,19 +302,32 @@ class Store:
             constraints=tuple(constraint_from_data(c) for c in meta["constraints"]),
             params=tuple(parse_param(n, meta["params"][n], f"params.{n}") for n in meta["order"]),
             metrics={n: metric_from_data(m) for n, m in meta["metrics"].items()},
-            trials=self.trials(),
+            trials=self._with_tests(),
             sites=tuple(site_from_data(s) for s in meta["sites"]),
             searcher=meta["searcher"],
-            searcher_reason=attrs.get(_REASON, ""),
+            searcher_reason=attrs.get(REASON, ""),
             versions=meta["versions"],
             seconds=self.seconds,
-            teacher=attrs.get(_TEACHER, {}),
+            teacher=attrs.get(TEACHER, {}),
         )
 
     def close(self) -> None:
         """Release connections and the directory's lock."""
         close_storage(self._storage)
         self.directory.release()
+
+    def _with_tests(self) -> tuple[Trial, ...]:
+        """All trials, with what chosen ones measured on the test split as a last rung."""
+        tests = self.study.user_attrs.get(TEST, {})
+        trials = []
+        for trial in self.trials():
+            if str(trial.number) in tests and trial.outcome is not None:
+                found = tuple(Measurement(**m) for m in tests[str(trial.number)])
+                rungs = (*trial.outcome.rungs, RungResult("test", 0.0, found))
+                outcome = dataclasses.replace(trial.outcome, rungs=rungs)
+                trial = dataclasses.replace(trial, outcome=outcome)  # noqa: PLW2901
+            trials.append(trial)
+        return tuple(trials)
 
     def _set(self, key: str, value: Any) -> None:
         guarded(lambda: self.study.set_user_attr(key, value), self.directory.path)
@@ -345,39 +358,6 @@ class Store:
         )
         named.unlink(missing_ok=True)
 
-    def _trial(self, frozen: FrozenTrial) -> Trial:
-        attrs = frozen.user_attrs
-        point: dict[str, Value] = dict(frozen.params)
-        for name, data in attrs.get(_VECTORS, {}).items():
-            point[name] = unpack_vector(data)
-        artefacts = self._artefacts(frozen)
-        outcome = None
-        if frozen.state.is_finished() and _OUTCOME in attrs:
-            outcome = outcome_from_data(frozen.number, attrs[_OUTCOME], artefacts)
-        return Trial(
-            number=frozen.number,
-            point=point,
-            seed=int(attrs.get(_SEED, 0)),
-            origin=origin_from_data(attrs.get(_ORIGIN, {"kind": "user"})),
-            status=outcome.status
-            if outcome
-            else ("crashed" if frozen.state.is_finished() else "running"),
-            values=tuple(frozen.values) if frozen.values else None,
-            outcome=outcome,
-            started=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
-            finished=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
-            artefacts=artefacts,
-            memory=attrs.get(_MEMORY, {}),
-        )
-
-    def _artefacts(self, frozen: FrozenTrial) -> dict[str, Path]:
-        found = {}
-        for key, value in frozen.system_attrs.items():
-            if key.startswith(_ARTEFACT):
-                info = json.loads(value)
-                found[info["filename"].replace("__", "/")] = self._artifacts / info["artifact_id"]
-        return found
-
 
 def _load(directory: RunDirectory, storage: BaseStorage) -> optuna.Study:
     try:
@@ -388,7 +368,7 @@ def _load(directory: RunDirectory, storage: BaseStorage) -> optuna.Study:
         raise StoreError(
             f"{directory.path}: the database holds no study {directory.study!r}"
         ) from None
-    schema = study.user_attrs.get(_META, {}).get("schema", SCHEMA)
+    schema = study.user_attrs.get(META, {}).get("schema", SCHEMA)
     if schema > SCHEMA:
         raise StoreError(
             f"{directory.path}: written by a newer cipher-search (schema {schema}; this one reads "

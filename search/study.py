@@ -17,7 +17,8 @@ from search.api.candidate import Violation
 from search.api.domain import space_size
 from search.api.errors import ConfigError, StoreError
 from search.api.metric import Evidence, Metric
-from search.api.protocols import Runner, Searcher
+from search.api.protocols import Runner
+from search.api.searching import Searcher
 from search.api.snapshot import Snapshot
 from search.api.trial import Job, Origin, Outcome, Trial
 from search.assemble import assemble
@@ -242,8 +243,11 @@ class Study:
             if driver.done < driver.budget.trials and not driver.should_stop():
                 with interruptible(driver):
                     session.prepare(self.components, self.spec.study)
-                    self.blueprint.runner(runner).drain(driver, self.blueprint.worker())
+                    if not driver.should_stop():
+                        self.blueprint.runner(runner).drain(driver, self.blueprint.worker())
             driver.raise_if_broken()
+            if not driver.should_stop():
+                session.test(self.components, self.objectives)
             self.last_stop = driver.stop_reason
             self.interrupted = driver.interrupted
             return session.store.snapshot()

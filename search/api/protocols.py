@@ -8,15 +8,14 @@ and a classmethod ``from_config(config, workload)``; see :class:`Configurable`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 from search.api.candidate import Candidate, Violation
 from search.api.domain import Param, Point
-from search.api.metric import Fidelity, Goal, Measurement, Metric
+from search.api.metric import Fidelity, Measurement, Metric
 from search.api.network import N, Site, Usage
-from search.api.trial import Job, Origin, Outcome, Trial
+from search.api.trial import Job, Outcome
 
 P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
@@ -201,6 +200,26 @@ class Evaluator(Protocol[P_contra]):
         ...
 
 
+@runtime_checkable
+class HasTestSplit(Protocol):
+    """An evaluator that can also measure on data no search has seen."""
+
+    def evaluate_test(
+        self, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
+    ) -> Sequence[Measurement]:
+        """As ``evaluate``, on the test split (``split="test"``); once per chosen candidate."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A space that can read a stored payload back."""
+
+    def decode(self, data: Any) -> Any:
+        """The payload from its JSON form."""
+        ...
+
+
 class Method(Protocol[P]):
     """Turns a point into a candidate, by building it or by training."""
 
@@ -235,71 +254,6 @@ class Method(Protocol[P]):
             InfeasibleCandidate: the point cannot be built.
             EvaluationError: training failed (diverged, NaN).
         """
-        ...
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a searcher must know about a study.
-
-    Args:
-        params: outer parameters, static superset, in order.
-        goals: ``min`` or ``max`` per objective.
-        constraints: names of the measured constraints, in order.
-        trials: total number of trials the study will run; None if bounded otherwise.
-        seed: seed of the study.
-        check: known rules a point breaks (pure, microseconds).
-        repair: moves an illegal point to a near legal one; None if the space has no repair.
-        gated: whether rungs have gates, so that trials may end without objective values.
-    """
-
-    params: tuple[Param, ...]
-    goals: tuple[Goal, ...]
-    constraints: tuple[str, ...] = ()
-    trials: int | None = None
-    seed: int = 0
-    check: Callable[[Point], Sequence[Violation]] = field(default=lambda point: ())
-    repair: Callable[[Point], Point] | None = None
-    gated: bool = False
-
-
-class Searcher(Protocol):
-    """Proposes points. Its memory is the trials it was told; it can be rebuilt from them.
-
-    ``suggest`` is a pure query. Only ``start`` makes a trial known (with the point as it runs,
-    perhaps repaired, given by a user, or repeated after a crash).
-    """
-
-    @property
-    def name(self) -> str:
-        """Name for reports."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why this searcher (one line); for ``auto`` the rule that chose it."""
-        ...
-
-    def suggest(self, number: int, attempt: int) -> Point | None:
-        """A point for trial ``number``; None when nothing is left to propose (grid).
-
-        The answer is a function of the seed, ``number``, ``attempt`` and what was told so far.
-        ``attempt`` counts refusals (duplicate or illegal point) of earlier answers.
-        """
-        ...
-
-    def start(self, number: int, point: Point) -> None:
-        """Trial ``number`` runs with ``point``."""
-        ...
-
-    def finish(self, trial: Trial) -> Mapping[str, Any]:
-        """The trial ended. Returns JSON-safe memory to be stored with it; after a restart it
-        comes back as ``Trial.memory`` in :meth:`replay`.
-        """
-        ...
-
-    def replay(self, trials: Sequence[Trial]) -> None:
-        """Take over the finished trials of an earlier run, in order of number."""
         ...
 
 
@@ -366,38 +320,4 @@ class Runner(Protocol):
         A worker that dies or overruns ``job.timeout_s`` gives an outcome ``crashed``; it never
         ends the study.
         """
-        ...
-
-
-class StudyView(Protocol):
-    """Read-only sight of a study, for advisors and reports."""
-
-    def trials(self) -> Sequence[Trial]:
-        """All trials in order of number."""
-        ...
-
-    def check(self, point: Point) -> Sequence[Violation]:
-        """Rules that ``point`` breaks; no trial, no write."""
-        ...
-
-
-class Suggestion(Protocol):
-    """A point an advisor puts first in the queue."""
-
-    @property
-    def point(self) -> Point:
-        """Value of every active outer parameter."""
-        ...
-
-    @property
-    def origin(self) -> Origin:
-        """Who and why."""
-        ...
-
-
-class Advisor(Protocol):
-    """A heuristic or an LLM agent that may put its own point before the sampler's."""
-
-    def advise(self, view: StudyView) -> Suggestion | None:
-        """A suggestion, or None to leave it to the sampler."""
         ...

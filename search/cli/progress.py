@@ -15,7 +15,7 @@ from search.cli.tally import PREPARING, Activity, Tally
 from search.cli.text import duration, number, point_text
 from search.driver import Watcher
 
-_MESSAGES = 3
+_FINISHED = 3
 _RUNNING = 8
 _REFRESH_HZ = 4
 
@@ -137,11 +137,12 @@ class JsonDisplay:
 
 
 class LiveDisplay:
-    """A block that is redrawn in place; finished trials and messages scroll by above it."""
+    """A block that is redrawn in place, with the last finished trials; messages stay above it."""
 
     def __init__(self) -> None:
         self._tally = Tally((), 0)
-        self._messages: deque[str] = deque(maxlen=_MESSAGES)
+        self._finished: deque[str] = deque(maxlen=_FINISHED)
+        self._live: Any = None
 
     @contextlib.contextmanager
     def begin(self, tally: Tally) -> Iterator[None]:
@@ -149,10 +150,12 @@ class LiveDisplay:
         from rich.live import Live
 
         self._tally = tally
+        self._finished.clear()
         with Live(
             get_renderable=self.render, refresh_per_second=_REFRESH_HZ, transient=True
-        ):  # drawn by a thread of its own, so a long epoch does not freeze the clock
+        ) as self._live:  # drawn by a thread of its own: a long epoch does not freeze the clock
             yield
+        self._live = None
 
     def trial_started(self, trial: Trial) -> None:
         """Count it."""
@@ -165,11 +168,12 @@ class LiveDisplay:
     def trial_finished(self, trial: Trial) -> None:
         """Keep it for the next drawing."""
         self._tally.finish(trial)
-        self._messages.append(finished_line(self._tally, trial))
+        self._finished.append(finished_line(self._tally, trial))
 
     def message(self, text: str) -> None:
-        """Keep it among the last messages."""
-        self._messages.append(text)
+        """Print it above the block, where it stays."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
 
     def render(self) -> Any:
         """The block as it stands now."""
@@ -185,7 +189,7 @@ class LiveDisplay:
             ProgressBar(total=max(1, tally.total), completed=tally.done, width=30),
             Text(f"{tally.done}/{tally.total} trials"),
             Text(duration(tally.elapsed)),
-            Text(f"about {duration(tally.left)} left" if tally.left is not None else ""),
+            Text(f"about {duration(tally.left)} left" if tally.left else ""),
         )
         parts: list[Any] = [head]
         if tally.status:
@@ -198,7 +202,7 @@ class LiveDisplay:
         parts.append(running)
         if len(tally.running) > _RUNNING:
             parts.append(Text(f"... and {len(tally.running) - _RUNNING} more"))
-        parts += [Text(text, style="dim", no_wrap=True) for text in list(self._messages)]
+        parts += [Text(text, style="dim", no_wrap=True) for text in list(self._finished)]
         return Group(*parts)
 
 

@@ -178,8 +178,6 @@ class _Family:
         words = ["search", "resume", str(self.study.path)]
         for file in self.request.plugins:
             words += ["--plugin", str(file)]
-        for text in self.request.sets:
-            words += ["--set", text]
         return shlex.join(words)
 
 

@@ -62,6 +62,7 @@ class Tally:
         """A trial began."""
         now = time.monotonic()
         self._first = now if self._first is None else self._first
+        self.running.pop(PREPARING, None)
         self.running[trial.number] = Activity(trial.number, now, point=point)
 
     def event(self, number: int, kind: str, data: Mapping[str, Any]) -> Activity:
@@ -80,7 +81,6 @@ class Tally:
     def finish(self, trial: Trial) -> None:
         """A trial was stored."""
         self.running.pop(trial.number, None)
-        self.running.pop(PREPARING, None)
         self._count(trial)
         self._here += 1
         if trial.status != "crashed":  # a crashed one is tried again

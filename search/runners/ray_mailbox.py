@@ -68,10 +68,14 @@ class Letterbox:
         self._ray = load_ray()
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        near = NodeAffinitySchedulingStrategy(cluster.node, soft=True)
         self.actor = (
             self._ray.remote(Mailbox)
-            .options(num_cpus=0, max_restarts=-1, scheduling_strategy=near)
+            .options(
+                num_cpus=0,
+                max_restarts=-1,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(cluster.node, soft=True),
+                enable_task_events=False,  # visits would bury the trials in the dashboard's table
+            )
             .remote(study)
         )
         self._visit: Any = None

@@ -109,7 +109,9 @@ class _Crew:
         self._config, self._slots, self._source = config, cluster.slots, source
         self._worker, self._folder = worker, folder
         # max_calls: Ray would end a worker after each GPU task, and with it what was built.
-        self._task = self._ray.remote(max_calls=0, max_retries=0, **cluster.request)(ray_worker.run)
+        self._task = self._ray.remote(max_calls=0, max_retries=0, **cluster.request)(
+            ray_worker.run_trial
+        )
         self._recipe = ray_worker.Recipe(uuid.uuid4().hex, self._ray.put(cloudpickle.dumps(worker)))
         self._letters = Letterbox(cluster, worker.study_name)
         self._meter = Meter(worker.study_name, source)

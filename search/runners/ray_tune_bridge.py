@@ -195,7 +195,9 @@ def trainable(
             steps(kind, data)
 
     limit = time_limit(job, limits["timeout_s"])
-    reply = ray_worker.run(recipe, mailbox, job, tap=tap, limit_s=limit, grace_s=limits["grace_s"])
+    reply = ray_worker.run_trial(
+        recipe, mailbox, job, tap=tap, limit_s=limit, grace_s=limits["grace_s"]
+    )
     load_ray().get(mailbox.leave.remote(job.number, reply))
     if not reply.broken:
         tune.report(_result(reply))

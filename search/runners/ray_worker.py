@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import os
 import pickle
 import platform
@@ -68,7 +69,7 @@ class Reply:
         return dataclasses.replace(outcome, artefacts={name: folder / name for name in self.files})
 
 
-def run(
+def run_trial(
     recipe: Recipe,
     mailbox: Any,
     job: Job,
@@ -93,10 +94,13 @@ def run(
         execute = _built(recipe)
     except Exception as error:  # noqa: BLE001  # plugins load here: the driver must hear why
         return Reply(broken=f"on {where()}: {failure_text(error)}")
+    title = load_ray().get_runtime_context().get_task_name() or f"trial {job.number}"
     courier = Courier(mailbox, job.number, now=now, limit_s=limit_s, grace_s=grace_s)
 
     def hook(kind: str, data: Mapping[str, Any]) -> None:
         courier.hook(kind, data)
+        if kind == "rung":
+            _show(f"{title}, rung {data.get('rung', '?')}")
         if tap is not None:
             tap(kind, data)
 
@@ -111,6 +115,17 @@ def where() -> str:
     """Host, Ray node and process id of this worker, for people."""
     node = load_ray().get_runtime_context().get_node_id()
     return f"{platform.node()} node {node[:8]} pid {os.getpid()}"
+
+
+def _show(text: str) -> None:
+    """Put ``text`` into this process's title, for the dashboard's Cluster page and for ``ps``.
+
+    A task's name cannot change while it runs, so the rung is shown here. Ray puts its own title
+    back when the task ends.
+    """
+    setproctitle = getattr(importlib.import_module("ray._raylet"), "setproctitle", None)
+    if setproctitle is not None:  # it is not part of Ray's documented interface
+        setproctitle(f"ray::{text}")
 
 
 @functools.lru_cache(maxsize=1)  # a process that serves another study next needs the first no more

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.api.domain import Choice, Integer, Ordinal, Point, Real, Vector
-from search.api.protocols import Problem, Searcher
+from search.api.searching import Problem, Searcher
 from search.api.trial import Trial
 from search.searchers.evolution import Evolution
 from search.searchers.grid import Grid

@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from search.api.domain import Point, Vector, sample_point
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.api.trial import Trial
 from search.searchers.history import History, member_of
 from search.searchers.mirror import Asked, Mirror

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from search.api.domain import Param, Point, Value, Vector, sample_point
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.api.trial import Trial
 from search.searchers.history import History, Member
 from search.searchers.moves import complete, mutate, settle, stream

@@ -20,7 +20,7 @@ from search.api.domain import (
     point_digest,
 )
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.api.trial import Trial
 from search.searchers.moves import every_point, from_unit
 from search.searchers.options import SearcherConfig

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.api.domain import Point, point_digest
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.api.trial import Trial
 
 Floats = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.api.domain import Point, Scalar, Vector
-from search.api.protocols import Problem
+from search.api.searching import Problem
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

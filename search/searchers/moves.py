@@ -27,7 +27,7 @@ from search.api.domain import (
     sample_point,
     space_size,
 )
-from search.api.protocols import Problem
+from search.api.searching import Problem
 
 ENUMERABLE = 4096
 """Largest number of points that is listed to find the last unseen ones (a few ms)."""

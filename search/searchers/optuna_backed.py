@@ -25,7 +25,7 @@ from pydantic import Field
 
 from search.api.domain import Point
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.backed import OptunaBacked
 from search.searchers.options import SearcherConfig
 from search.searchers.optuna_numerical import CMAES, GP, QMC

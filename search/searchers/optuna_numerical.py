@@ -18,7 +18,7 @@ from pydantic import Field
 
 from search.api.domain import Choice, Param
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.backed import OptunaBacked
 from search.searchers.mirror import Asked
 from search.searchers.options import SearcherConfig

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from search.api.domain import Point, Value, Vector, is_active, point_digest
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.api.trial import Trial
 from search.searchers.moves import settle, stream
 from search.searchers.options import SearcherConfig

@@ -23,7 +23,7 @@ from search.api.domain import (
     Vector,
     is_active,
 )
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.history import History, Member
 from search.searchers.limits import KnownLimits, Room, fill
 from search.searchers.linear import EntryWorth

@@ -10,6 +10,7 @@ from search.api.candidate import Candidate
 from search.api.errors import ConfigError, EvaluationError
 from search.api.metric import Fidelity
 from search.api.network import Site
+from search.api.protocols import HasTestSplit
 from search.workloads.canonical import canonicalise
 from search.workloads.data.splits import Split, Splits
 from search.workloads.plan import apply_plan, save_weights
@@ -84,16 +85,15 @@ def test_accuracy_of_the_stored_weights_under_the_plan(tmp_path: Path, batch_siz
     assert evaluator.needs == {"weights", "data"}
 
 
-def test_the_test_split_is_measured_only_when_asked(tmp_path: Path) -> None:
+def test_the_test_split_is_measured_apart(tmp_path: Path) -> None:
     made, network = candidate(tmp_path)
-    for evaluator, budget in (
-        (Accuracy(Tiny(), test=True), {}),
-        (Accuracy(Tiny()), {"test": 1.0}),
-    ):
-        found = evaluator.evaluate(made, Fidelity("f", 0, budget), Here())  # type: ignore[arg-type]
-        assert [(m.split, m.n) for m in found] == [("validation", 50), ("test", 30)]
-        assert found[1].value == pytest.approx(by_hand(network, Tiny().data.test))
-    assert len(Accuracy(Tiny()).evaluate(made, Fidelity("f", 0, {"test": 0.0}), Here())) == 1  # type: ignore[arg-type]
+    evaluator = Accuracy(Tiny())
+    assert isinstance(evaluator, HasTestSplit)
+    chosen = evaluator.evaluate(made, Fidelity("f", 0), Here())  # type: ignore[arg-type]
+    assert [(m.split, m.n) for m in chosen] == [("validation", 50)]
+    once = evaluator.evaluate_test(made, Fidelity("f", 0), Here())  # type: ignore[arg-type]
+    assert [(m.split, m.n) for m in once] == [("test", 30)]
+    assert once[0].value == pytest.approx(by_hand(network, Tiny().data.test))
 
 
 def test_outputs_that_are_not_numbers_fail_the_candidate(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ class SlowSquare:
 
 CONFIG = """
 study: {{name: killed, directory: {folder}, storage: "{storage}", max_retries: 20}}
-space: {{name: parameters, params: {{x: {{real: [-1, 1]}}, m: {{vector: {{choice: [0, 1]}}, length: 30}}}}}}
+space:
+  name: parameters
+  params: {{x: {{real: [-1, 1]}}, m: {{vector: {{choice: [0, 1]}}, length: 30}}}}
 objectives: [square]
 ladder: [{{rung: full, evaluators: [slow_square]}}]
 searcher: random

@@ -13,7 +13,8 @@ from search import Choice, Constraint, Integer, Measurement, Metric, Param, Real
 from search.api.errors import StoreError
 from search.api.trial import Origin, Outcome, RungResult
 from search.run_directory import JOURNAL, RunDirectory
-from search.store import Meta, Store
+from search.store import Store
+from search.stored import Meta
 
 PARAMS = (
     Param("x", Real(1e-4, 1.0, log=True)),
@@ -86,7 +87,9 @@ def test_statuses_become_optuna_states(directory: RunDirectory) -> None:
     with opened(directory) as store:
         for status in ("complete", "gated", "infeasible", "failed", "crashed"):
             number = store.start(PARAMS, {**POINT, "x": 0.1}, 0, Origin("user"))
-            told = outcome(number, 3.0, status=status) if status == "complete" else Outcome(number, status)  # type: ignore[arg-type]  # fmt: skip
+            told = Outcome(number, status)  # type: ignore[arg-type]
+            if status == "complete":
+                told = outcome(number, 3.0)
             store.finish(told, [3.0] if status == "complete" else None, {})
             states[status] = store.study.trials[number].state.name
             assert store.trial(number).status == status

@@ -2,15 +2,15 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.api.protocols import Execute, Runner
-from search.api.trial import Outcome
+from search.api.protocols import Execute, ProgressHook, Runner
+from search.api.trial import Job, Outcome
 from search.registry import load
 from search.runners.inline import Inline
 from search.runners.ray_tasks import RayTasks
@@ -92,17 +92,20 @@ def test_artefacts_of_another_node_are_shipped_and_removed_there(
 
 
 @dataclass(frozen=True)
-class TaskNamed(TinyWorker):
-    """Tells the name its Ray task has."""
+class Titled(TinyWorker):
+    """Tells the title its process has, at the start and in a rung."""
 
     def build(self) -> Execute:
-        return lambda job, hook, stop: Outcome(job.number, "complete", notes={"task": _task_name()})
+        def execute(job: Job, hook: ProgressHook, stop: Callable[[], bool]) -> Outcome:
+            before = _title()
+            hook("rung", {"rung": "finetune"})
+            return Outcome(job.number, "complete", notes={"before": before, "in rung": _title()})
+
+        return execute
 
 
-def _task_name() -> str:
-    import ray
-
-    return str(ray.get_runtime_context().get_task_name())
+def _title() -> str:
+    return Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
 
 
 @pytest.mark.usefixtures("two_nodes")
@@ -111,8 +114,13 @@ def test_tasks_have_the_names_people_look_for(tmp_path: Path) -> None:
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     source = ListedJobs(jobs("complete", "steps"))
-    RayTasks(slots=1).drain(source, TaskNamed(tmp_path, study_name="named"))
-    assert [o.notes["task"] for o in source.outcomes] == ["named #0 complete", "named #1 steps"]
+    RayTasks(slots=1).drain(source, Titled(tmp_path, study_name="named"))
+    first, second = (outcome.notes for outcome in source.outcomes)
+    assert first == {
+        "before": "ray::named #0 complete",
+        "in rung": "ray::named #0 complete, rung finetune",
+    }
+    assert second["before"] == "ray::named #1 steps"
 
 
 @pytest.mark.usefixtures("two_nodes")

@@ -20,7 +20,7 @@ from search.api.domain import (
     Vector,
     active_params,
 )
-from search.api.protocols import Problem, Searcher
+from search.api.searching import Problem, Searcher
 from search.api.trial import Origin, Outcome, Trial
 
 NUMERICAL = (

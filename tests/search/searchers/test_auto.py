@@ -8,7 +8,7 @@ import pytest
 
 from search.api.domain import Choice, Integer, Ordinal, Param, Real, Vector
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.auto import Auto
 
 REALS = tuple(Param(f"x{i}", Real(0, 1)) for i in range(6))

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from search.api.domain import Choice, Param, Real, Vector
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.backed import GATED, OptunaBacked
 from search.searchers.optuna_backed import CMAES, GP, NSGA2, QMC, TPE
 

@@ -11,7 +11,7 @@ from search import registry
 from search.api.candidate import Violation
 from search.api.domain import Choice, Integer, Ordinal, Param, Point, point_digest
 from search.api.errors import ConfigError
-from search.api.protocols import Problem, Searcher
+from search.api.searching import Problem, Searcher
 
 NAMES = ["auto", "tpe", "nsga2", "gp", "cmaes", "qmc", "random", "evolution"]
 CASES = [(n, s) for n in NAMES for s in ("numerical", "conditional", "vectors")]

@@ -7,7 +7,7 @@ import pytest
 
 from search.api.domain import Choice, Integer, Ordinal, Param, Real
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.pareto import hypervolume
 from search.searchers.evolution import Evolution
 from search.searchers.random_search import RandomSearch

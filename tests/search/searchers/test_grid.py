@@ -7,7 +7,7 @@ import pytest
 from search.api.candidate import Violation
 from search.api.domain import Choice, Integer, Ordinal, Param, Point, Real, Vector, point_digest
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.grid import LARGEST, Grid
 
 PARAMS = (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.api.domain import Param, Real, point_digest
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.pareto import non_dominated
 from search.searchers.history import History, by_rank_and_crowding, crowding, member_of
 

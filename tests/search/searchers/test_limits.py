@@ -7,7 +7,7 @@ import pytest
 
 from search.api.candidate import Violation
 from search.api.domain import Choice, Param, Point, Real, Vector
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.limits import PROBES, KnownLimits, Room, fill
 
 

@@ -19,7 +19,7 @@ from search.api.domain import (
     Vector,
     point_digest,
 )
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.moves import (
     complete,
     domain_values,

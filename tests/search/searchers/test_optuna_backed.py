@@ -6,7 +6,7 @@ import pytest
 
 from search.api.domain import Param, Real
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.optuna_backed import NSGA2, TPE
 
 PLANE = (Param("x", Real(0, 1)), Param("y", Real(0, 1)))

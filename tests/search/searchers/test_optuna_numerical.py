@@ -6,7 +6,7 @@ import pytest
 
 from search.api.domain import Choice, Integer, Param, Real
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.optuna_backed import CMAES, QMC
 
 PLANE = (Param("x", Real(0, 1)), Param("y", Real(0, 1)))

@@ -6,7 +6,7 @@ import pytest
 
 from search.api.domain import Choice, Param, Vector
 from search.api.errors import ConfigError
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.random_search import RandomSearch
 
 MASK = Problem((Param("v", Vector(Choice((0, 1)), 100)),), ("min",), seed=1)

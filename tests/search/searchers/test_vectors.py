@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.api.domain import Choice, Integer, Ordinal, Param, Real, Vector
-from search.api.protocols import Problem
+from search.api.searching import Problem
 from search.searchers.history import History
 from search.searchers.vectors import VectorBreeder, VectorProposals, stratified, stratum_of
 

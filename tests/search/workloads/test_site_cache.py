@@ -102,7 +102,8 @@ def test_with_a_warm_cache_torch_is_not_imported() -> None:
     digest = lenet().digest
     code = (
         "import sys; from search.workloads.image import ImageClassification as I;"
-        "w = I(network='lenet5', data='fashion_mini'); w.sites(); print(w.digest, 'torch' in sys.modules)"
+        "w = I(network='lenet5', data='fashion_mini'); w.sites();"
+        "print(w.digest, 'torch' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == [digest, "False"]
