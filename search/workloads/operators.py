@@ -28,7 +28,7 @@ OPERATORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 C_DEFAULT = 10.0
 """Constant ``c`` of the scale of :class:`X2Act`; the paper gives the form but no value.
 
-Source: measured here. All-polynomial ``resnet_mini`` on ``fashion_mini``, 6 epochs of distillation
+Source: measured here. An all-polynomial net of three blocks on ``fashion_mini``, 6 epochs of distillation
 from a teacher of 88.6 % validation accuracy, learning rate 0.01 / 0.03: c = 1 gives 85.5 / 87.2 %,
 c = 10 gives 88.4 / 88.4 %, the released code's s = 1 gives 88.4 / 88.4 %.
 """

@@ -18,16 +18,33 @@ from search.workloads.networks.stem import Stem, he_initialised, stem_for
 Shortcut = Literal["padded", "projected"]
 
 
-def resnet_mini(input_shape: tuple[int, int, int], classes: int, *, width: int = 16) -> nn.Module:
-    """Small residual net: 3x3 stem, 2x2 max pool, three basic blocks of w, 2w, 4w channels.
+def resnet_mini(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    width: int = 16,
+    large_blocks: int = 3,
+    small_blocks: int = 1,
+) -> nn.Module:
+    """Small residual net for 14x14 images: most of its activations are on full-size maps.
 
-    The second block halves the map. Seven activations and one pool to choose. For 14x14 images.
+    A 3x3 stem, basic blocks of w channels at full size, a 2x2 max pool, basic blocks of 2w
+    channels. By default nine activations and one pool to choose.
+
+    Args:
+        input_shape: ``(C, H, W)``.
+        classes: number of classes.
+        width: channels w of the stem and the first blocks.
+        large_blocks: blocks before the pool.
+        small_blocks: blocks behind it.
     """
-    at_least("resnet_mini", "width", width, 1)
-    stem = _stem(input_shape[0], width, "cifar")
-    stem.add_module("pool", nn.MaxPool2d(2))
-    plan = ((width, 1, 1), (2 * width, 1, 2), (4 * width, 1, 1))
-    return _resnet(stem, width, plan, classes)
+    for name, value in (("width", width), ("large_blocks", large_blocks)):
+        at_least("resnet_mini", name, value, 1)
+    at_least("resnet_mini", "small_blocks", small_blocks, 1)
+    plan = ((width, large_blocks, 1), (2 * width, small_blocks, 1))
+    network = _resnet(_stem(input_shape[0], width, "cifar"), width, plan, classes)
+    network.get_submodule("stage1").add_module("pool", nn.MaxPool2d(2))
+    return network
 
 
 def resnet18(

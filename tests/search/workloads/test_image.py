@@ -57,7 +57,7 @@ def test_names_in_a_configuration() -> None:
     assert (workload.input_shape, workload.classes) == ((1, 14, 14), 10)
     assert workload.teacher_config == TeacherConfig(epochs=2)
     assert workload.build(0).get_submodule("stem.conv").out_channels == 4
-    assert [s.kind for s in workload.sites()].count("activation") == 7
+    assert [s.kind for s in workload.sites()].count("activation") == 9
     assert len(workload.data.train) == 12_000
 
 
@@ -193,7 +193,8 @@ def test_the_module_does_not_load_torch() -> None:
     ("changes", "words"),
     [
         ({"network": {"name": "resnet_mini", "widht": 4}},
-         "workload.network.widht: network resnet_mini: unknown option (known: width). "
+         "workload.network.widht: network resnet_mini: unknown option (known: width, large_blocks, "
+         "small_blocks). "
          "Did you mean 'width'?"),
         ({"network": {"name": "resnet_mini", "width": "wide"}},
          "workload.network.width: input should be a valid integer"),

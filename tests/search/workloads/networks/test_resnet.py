@@ -23,14 +23,16 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def test_resnet_mini_has_seven_activations_and_one_pool() -> None:
+def test_resnet_mini_has_nine_activations_and_one_pool() -> None:
     sites = sites_of(resnet.resnet_mini((1, 14, 14), 10), (1, 14, 14))
     chosen = [(s.name, s.elements) for s in sites if s.kind in ("activation", "pool")]
     assert chosen == [
-        ("stem.relu", 3136), ("stem.pool", 3136),
-        ("stage1.0.relu1", 784), ("stage1.0.relu2", 784),
-        ("stage2.0.relu1", 512), ("stage2.0.relu2", 512),
-        ("stage3.0.relu1", 1024), ("stage3.0.relu2", 1024),
+        ("stem.relu", 3136),
+        ("stage1.0.relu1", 3136), ("stage1.0.relu2", 3136),
+        ("stage1.1.relu1", 3136), ("stage1.1.relu2", 3136),
+        ("stage1.2.relu1", 3136), ("stage1.2.relu2", 3136),
+        ("stage1.pool", 3136),
+        ("stage2.0.relu1", 1568), ("stage2.0.relu2", 1568),
     ]  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def test_resnet_mini_learns() -> None:
     torch.manual_seed(0)
     network = resnet.resnet_mini((1, 14, 14), 10, width=8)
     optimizer = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
-    for index in torch.randperm(6_000).split(50):
+    for index in torch.randperm(12_000).split(50):
         loss = nn.functional.cross_entropy(network(data.train.x[index]), data.train.y[index])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
