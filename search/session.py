@@ -15,6 +15,7 @@ from search.api.metric import Metric
 from search.api.trial import Trial
 from search.assemble import Components
 from search.config import StudySection, StudySpec
+from search.database import public
 from search.driver import Driver, Watcher
 from search.final import measure_on_test
 from search.proposals import Proposals
@@ -116,7 +117,7 @@ def _begin(path: Path, store: Store, meta: Meta, accept_change: bool) -> None:
             "another study.name, or go on nevertheless with --accept-change"
         )
     store.begin(meta)
-    if changed:
+    if changed or store.spec != public(meta.spec):  # a raised budget must outlive an interruption
         store.write_meta(meta)
 
 

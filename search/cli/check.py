@@ -11,6 +11,7 @@ from typing import Any
 
 from search.api.errors import ConfigError
 from search.api.metric import Fidelity
+from search.api.protocols import HasCostModels
 from search.cli.run import check_runner, overrides
 from search.cli.text import count, duration, facts, number, plural, table
 from search.run_directory import without_password
@@ -191,8 +192,15 @@ def _metric(study: Study, name: str) -> dict[str, Any]:
         "goal": metric.goal,
         "doc": metric.doc,
         "source": metric.source,
-        "evidence": getattr(evaluator, "evidence", None),
+        "evidence": _evidence(evaluator, name),
     }
+
+
+def _evidence(evaluator: Any, metric: str) -> str | None:
+    """Evidence of a metric where the evaluator tells it before it measures."""
+    if isinstance(evaluator, HasCostModels) and metric in evaluator.cost_models():
+        return "model"
+    return getattr(evaluator, "evidence", None)
 
 
 def _costs(study: Study) -> list[Cost]:
@@ -215,7 +223,7 @@ def _text(data: dict[str, Any]) -> str:
                       f"digest {data['study']['digest']}"),
             ("workload", _workload_text(data["workload"])),
             ("space", f"{space['name']}: {plural(len(space['params']), 'parameter')}, "
-                      + (f"{count(size)} points" if size < math.inf else "unbounded")),
+                      + (f"{count(size)} points" if size < math.inf else "infinitely many points")),
             ("method", data["method"]["name"] + (
                 ", which decides the space's own parameters by training"
                 if data["method"]["decides_space"] else "")),

@@ -172,7 +172,9 @@ def test_a_study_with_a_network_is_checked_without_torch_and_quickly(shell: Any)
     shell.write(WITH_NETWORK)
     first = shell.run("check", shell.config)
     assert first.exit_code == 0, first.stderr
-    assert "7 activations" in first.stdout
+    assert "activations (" in first.stdout
+    metrics = {m["name"]: m["evidence"] for m in data_of(shell)["objectives"]}
+    assert metrics == {"accuracy": None, "latency_2pc": "model"}
     code = (
         "import sys; sys.argv = ['search', 'check', 'tiny.yaml', '-q']\n"
         "from search.cli import main\n"

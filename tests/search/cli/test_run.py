@@ -45,7 +45,9 @@ def test_resume_goes_on(shell: Any) -> None:
     shell.run("run", shell.config, "--plugin", shell.plugin)
     result = shell.run("resume", "runs/tiny", "--plugin", shell.plugin, "--trials", "7")
     assert result.exit_code == 0, result.stderr
-    assert len(Study.read("runs/tiny").trials) == 7
+    snapshot = Study.read("runs/tiny")
+    assert len(snapshot.trials) == 7
+    assert snapshot.spec["budget"]["trials"] == 7  # the next resume knows of it
 
 
 def test_resume_without_the_plugin_file_names_the_plugin(shell: Any) -> None:
