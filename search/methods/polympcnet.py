@@ -45,7 +45,7 @@ class PolyMPCNetConfig(TrainingOptions):
         "latency_2pc", description="metric whose cost model enters the loss of the gates"
     )
     latency_weight: Knob = Field(
-        default={"real": [0.5, 20.0], "log": True},
+        default={"real": [0.5, 8.0], "log": True},
         description="lambda: weight of expected cost / cost of the original network",
     )
     order: Literal[1, 2] = Field(2, description="of the bilevel gradient; 1 costs a third")
