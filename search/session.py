@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,6 +106,7 @@ def open_session(
         with contextlib.suppress(StoreError):  # a full disk must not hide what went wrong before
             if store.exists:
                 store.end_session()
+        shutil.rmtree(path / "work", ignore_errors=True)
         store.close()
 
 

@@ -7,6 +7,7 @@ restart sees it running or finished, never half. Readers open without the lock.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import mimetypes
@@ -357,6 +358,8 @@ class Store:
             mimetype=mimetypes.guess_type(name)[0] or "application/octet-stream",
         )
         named.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty yet: more files of the trial follow
+            named.parent.rmdir()
 
 
 def _load(directory: RunDirectory, storage: BaseStorage) -> optuna.Study:

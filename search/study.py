@@ -227,13 +227,11 @@ class Study:
             trials: total number of trials (default: the specification's).
             timeout_s: seconds for this call.
             runner: a runner, its name, or a mapping with name and options.
-            callbacks: called with each stored trial.
-            watcher: sees everything that happens.
+            callbacks, watcher: called with each stored trial; sees everything that happens.
             accept_change: go on although the specification differs from the stored one.
 
         Raises:
-            StoreError: the directory is in use, belongs to another specification, or the disk or
-                database fails.
+            StoreError: the directory is in use or holds another study; disk or database fail.
             TooManyFailures: ``max_failures`` trials failed in a row.
             KeyboardInterrupt: on a second Ctrl-C; the first ends the run in order.
         """
@@ -252,10 +250,8 @@ class Study:
             self.interrupted = driver.interrupted
             return session.store.snapshot()
 
-    last_stop: str = ""
-    """Why the last :meth:`run` stopped early; empty if it ran to its end."""
-    interrupted: bool = False
-    """Whether the last :meth:`run` was ended by Ctrl-C."""
+    last_stop: str = ""  # why the last run stopped early; empty if it ran to its end
+    interrupted: bool = False  # whether the last run was ended by Ctrl-C
 
     def evaluate(self, point: Mapping[str, Any], up_to: str | None = None) -> Trial:
         """Run one recorded trial here and now, up to a rung (default: the top).

@@ -95,6 +95,8 @@ class _Prepared:
                 ladder.method.prepare(ctx)
             self._ready = True
         outcome = ladder.execute(job, hook, stop, workdir)
+        with contextlib.suppress(OSError):  # holds files, which the driver takes from here
+            workdir.rmdir()
         return _stamp(outcome)
 
 
