@@ -2,7 +2,8 @@
 
 What a job does is said by its point: ``{"do": "complete"}``, ``raise``, ``exit``, ``die`` (kill -9
 of its own process), ``die_once``, ``hang`` (deaf), ``wait`` (until asked to stop), ``gate`` (until
-a file ``go`` is in the folder), ``steps``, ``file``, ``grow`` (memory without end), ``unpicklable``.
+a file ``go`` is in the folder), ``steps``, ``file``, ``grow`` (takes ever more memory),
+``unpicklable``.
 """
 
 from __future__ import annotations
