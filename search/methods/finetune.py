@@ -16,6 +16,7 @@ from search.api.domain import Param, Point
 from search.api.errors import ConfigError
 from search.api.metric import Fidelity
 from search.methods.knobs import Knob, Knobs
+from search.workloads.polynomial import C_DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,11 +46,8 @@ class TrainingOptions(BaseModel):
     augmentation: Literal["none", "flip", "shift", "shift_flip"] = Field(
         "none", description="random changes of the images while fine-tuning"
     )
-    # Measured: all-polynomial residual net of 9 activations, 14x14 images, 1.5 epochs of
-    # fine-tuning, teacher at 88.9 %: c = 10 reaches 84.9 %, 20 reaches 86.4 %, 40 reaches 86.9 %;
-    # at a rate of 0.05 c = 40 diverges (70.7 %) and 20 does not (86.2 %).
     polynomial_scale: Knob = Field(
-        20.0,
+        C_DEFAULT,
         description="c of the polynomials' scale c / sqrt(elements): how fast they leave the "
         "identity they start from",
     )

@@ -8,7 +8,6 @@ Source: PASNet (DAC 2023), the search space of 2PC operators and the X^2act oper
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from search.api.errors import ConfigError
 from search.api.network import Site
+from search.workloads.polynomial import C_DEFAULT, scale_of
 
 OPERATORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"activation": ("relu", "x2act", "identity"), "pool": ("max", "avg")}
@@ -25,21 +25,12 @@ OPERATORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Site kind -> names that :func:`make_operator` knows for it."""
 
 
-C_DEFAULT = 10.0
-"""Constant ``c`` of the scale of :class:`X2Act`; the paper gives the form but no value.
-
-Source: measured here. An all-polynomial net of three blocks on ``fashion_mini``, 6 epochs of distillation
-from a teacher of 88.6 % validation accuracy, learning rate 0.01 / 0.03: c = 1 gives 85.5 / 87.2 %,
-c = 10 gives 88.4 / 88.4 %, the released code's s = 1 gives 88.4 / 88.4 %.
-"""
-
-
 class X2Act(nn.Module):
     """``s * w1 * x^2 + w2 * x + b`` with trainable ``w1``, ``w2``, ``b``; shape is kept.
 
     It starts as (nearly) the identity, so that a pretrained network's function passes through
-    (straight-through polynomial activation initialisation). ``s = c / sqrt(N_x)`` brings the
-    gradient of ``w1``, a sum over ``N_x`` elements, to the size of the other gradients.
+    (straight-through polynomial activation initialisation). ``s = c / sqrt(N_x)`` as in
+    :func:`~search.workloads.polynomial.scale_of`.
 
     Args:
         elements: ``N_x``, number of elements of the map per sample (``C * H * W``).
@@ -75,7 +66,7 @@ class X2Act(nn.Module):
         if per == "channel" and not channels:
             raise ConfigError("x2act: per='channel' needs the number of channels")
         # In the state, so that a file of weights alone says which polynomial it holds.
-        value = c / math.sqrt(elements) if scale is None else float(scale)
+        value = scale_of(elements, c) if scale is None else float(scale)
         self.register_buffer("s", torch.tensor(value))
         self.per = per
         shape = (channels or 1,) if per == "channel" else ()

@@ -11,6 +11,7 @@ from search.workloads.networks.mobilenet import mobilenet_v2
 from search.workloads.networks.resnet import resnet_mini
 from search.workloads.operators import X2Act, operator_of
 from search.workloads.plan import apply_plan, load_weights, save_weights
+from search.workloads.polynomial import C_DEFAULT
 
 SHAPE = (1, 14, 14)
 
@@ -37,7 +38,7 @@ def test_chosen_operators_stand_at_their_sites(network: nn.Module, sites: tuple[
     for name, choice in choices.items():
         assert operator_of(network.get_submodule(name)) == choice
     scale = network.get_submodule("stage2.0.relu2").scale
-    assert scale == pytest.approx(10 / 392**0.5)
+    assert scale == pytest.approx(C_DEFAULT / 392**0.5)
     assert network(torch.randn(2, *SHAPE)).shape == (2, 10)
 
 
