@@ -80,7 +80,8 @@ class Auto:
 def choose(problem: Problem) -> tuple[Searcher, str]:
     """The searcher for ``problem`` and the rule that chose it, one clause.
 
-    The rules come from measurements at equal numbers of trials: no single sampler wins everywhere.
+    The rules follow a comparison at equal numbers of trials on published suites, in which no single
+    sampler won everywhere. The project has not rerun it; ``benchmarks/searchers.py`` covers masks.
     """
     # Optuna takes 0.2 CPU-s to import; a space of vectors never needs it.
     params, goals, trials = problem.params, len(problem.goals), problem.trials
