@@ -227,7 +227,8 @@ class Study:
             trials: total number of trials (default: the specification's).
             timeout_s: seconds for this call.
             runner: a runner, its name, or a mapping with name and options.
-            callbacks, watcher: called with each stored trial; sees everything that happens.
+            callbacks: called with each stored trial.
+            watcher: sees everything that happens.
             accept_change: go on although the specification differs from the stored one.
 
         Raises:
