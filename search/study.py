@@ -135,8 +135,7 @@ class Study:
         """The study in a run directory, ready to look at or to run on.
 
         Raises:
-            StoreError: no run directory, or the study was made of live objects (make it again
-                with the same arguments instead; :meth:`read` shows it).
+            StoreError: no run directory, or a study of live objects (see :meth:`read`).
         """
         for file in plugins:
             registry.load_plugin_file(Path(file))
