@@ -253,6 +253,8 @@ def _source_path(module: str) -> Path | None:
     """File of ``module``, found without importing its parents."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
+    if spec is not None and not rest and (spec.origin or "").endswith(".py"):
+        return Path(str(spec.origin))  # a module without a package has no folder to look in
     for base in (spec.submodule_search_locations or []) if spec else []:
         stem = Path(base, *rest)
         for candidate in (stem.with_suffix(".py"), stem / "__init__.py"):
