@@ -14,10 +14,8 @@ import torch
 from torch import nn
 
 from search import Study
-from search.api.errors import ConfigError, EvaluationError, StoreError
+from search.api.errors import ConfigError, StoreError
 from search.export import export_trial, load_network
-from search.export.program import write_onnx, write_program
-from search.workloads.image import ImageClassification
 from search.workloads.plan import apply_plan, load_weights
 
 ALWAYS = {"plan.json", "facts.json", "README.md", "load.py"}
@@ -230,34 +228,3 @@ def test_weights_that_are_gone_are_told(trained: Study, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_export(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not an exported trial"):
         load_network(tmp_path)
-
-
-class _Branching(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x if float(x.sum()) > 0 else -x
-
-
-@pytest.mark.parametrize("write", [write_program, write_onnx])
-def test_what_cannot_be_exported_says_why_and_leaves_no_file(write: Any, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"torch\.(export|onnx) failed"):
-        write(_Branching().eval(), (3,), tmp_path / "f")
-    assert not (tmp_path / "f").exists()
-
-
-class _Random(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + torch.randn_like(x)
-
-
-def test_a_program_with_other_outputs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="other outputs"):
-        write_program(_Random().eval(), (3,), tmp_path / "f")
-    assert not (tmp_path / "f").exists()
-
-
-def test_a_network_of_ones_own_exports_too(tmp_path: Path) -> None:
-    workload = ImageClassification(
-        nn.Sequential(nn.Flatten(), nn.Linear(196, 8), nn.ReLU(), nn.Linear(8, 10)), DATA
-    )
-    difference = write_program(workload.build(0).eval(), (1, 14, 14), tmp_path / "p.pt2")
-    assert difference < 1e-5
