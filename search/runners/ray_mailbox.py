@@ -93,8 +93,10 @@ class Letterbox:
     def empty(self) -> list[Event]:
         """Everything left by now; waits for it."""
         events = self._collect(_PATIENCE_S) if self._visit is not None else []
-        self._visit = self.actor.fetch.remote(False)
-        return events + self._collect(_PATIENCE_S)
+        if self._visit is None:  # or else the mailbox does not answer now
+            self._visit = self.actor.fetch.remote(False)
+            events += self._collect(_PATIENCE_S)
+        return events
 
     def take(self, number: int) -> Any:
         """What job ``number`` left, or None."""
@@ -111,6 +113,9 @@ class Letterbox:
         self._next_visit = time.monotonic() + VISIT_S
         try:
             events: list[Event] = self._ray.get(visit, timeout=timeout_s or None)
+        except self._ray.exceptions.GetTimeoutError:
+            self._visit = visit  # it is late, not lost
+            return []
         except self._ray.exceptions.RayError:
             return []  # the actor is being restarted; progress is lost, results are not
         return events
@@ -140,8 +145,9 @@ class Courier:
         self._now, self._limit_s, self._grace_s = now, limit_s, grace_s
         self._begin = time.monotonic()
         self._asked_at: float | None = None
-        self._lock = threading.Lock()
+        self._lock, self._visiting = threading.Lock(), threading.Lock()
         self._events: list[Event] = []
+        self._answer: Any = None  # of a visit that is late
         self._stopping, self._over = threading.Event(), threading.Event()
         self.mailed = False
         self.hook = Throttle(self._hear, VISIT_S / 2)
@@ -180,13 +186,23 @@ class Courier:
 
     def _visit(self) -> None:
         ray = load_ray()
-        with self._lock:
-            events, self._events = self._events, []
-        try:
-            wish = ray.get(self._mailbox.exchange.remote(events), timeout=_PATIENCE_S)
-        except ray.exceptions.RayError:
-            return  # as in Letterbox._collect
-        self.mailed = self.mailed or bool(events)
+        with self._visiting:
+            events: list[Event] = []
+            if self._answer is None:
+                with self._lock:
+                    events, self._events = self._events, []
+                self._answer = self._mailbox.exchange.remote(events)
+                self.mailed = self.mailed or bool(events)
+            try:
+                wish = ray.get(self._answer, timeout=_PATIENCE_S)
+            except ray.exceptions.GetTimeoutError:
+                return  # it is late, not lost: the next visit goes on waiting
+            except ray.exceptions.RayError:
+                self._answer = None  # the mailbox is being restarted: try again next time
+                with self._lock:
+                    self._events = events + self._events
+                return
+            self._answer = None
         if wish and not self._stopping.is_set():
             self._asked_at = time.monotonic()
             self._stopping.set()

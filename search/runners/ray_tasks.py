@@ -161,8 +161,8 @@ class _Crew:
             flight = flights.get(number)
             if flight is None:
                 continue  # the last words of a job that was reported as crashed
-            if kind == "started":
-                flight.begun, flight.where = time.monotonic(), str(data.get("worker", ""))
+            flight.begun = flight.begun or time.monotonic()
+            flight.where = flight.where or str(data.get("worker", ""))
             self._source.event(number, kind, data)
 
     def _land(self, ref: Any) -> None:

@@ -118,8 +118,8 @@ class Bridge:
             if kind == "killed":
                 flight.reason = str(data["reason"])
                 continue
-            if kind == "started":
-                flight.begun, flight.where = time.monotonic(), str(data.get("worker", ""))
+            flight.begun = flight.begun or time.monotonic()
+            flight.where = flight.where or str(data.get("worker", ""))
             self._guard(functools.partial(self._source.event, number, kind, data))
 
     def _ending(self) -> bool:

@@ -8,8 +8,8 @@ from search.runners.ray_tasks import RayTasks
 from search.testing.jobs import ListedJobs, TinyWorker, jobs
 
 
-def _exported(wanted: list[str]) -> list[str]:
-    """Our lines at the Prometheus endpoint of the driver's node, once all ``wanted`` are there."""
+def _exported(study: str, wanted: list[str]) -> list[str]:
+    """Lines of a study at the endpoint of the driver's node, once all ``wanted`` are there."""
     import ray
 
     info = ray.init(ignore_reinit_error=True, logging_level="ERROR").address_info
@@ -19,7 +19,8 @@ def _exported(wanted: list[str]) -> list[str]:
     while time.monotonic() < end:
         with urllib.request.urlopen(url, timeout=10) as answer:
             text = answer.read().decode()
-        lines = [line for line in text.splitlines() if line.startswith("ray_cipher_search")]
+        ours = [line for line in text.splitlines() if line.startswith("ray_cipher_search")]
+        lines = [line for line in ours if f'"{study}"' in line]
         if all(any(word in line for line in lines) for word in wanted):
             break
         time.sleep(0.3)
@@ -35,7 +36,8 @@ def test_numbers_of_the_study_reach_prometheus(tmp_path: Path) -> None:
 
     source = Metered(jobs("complete", "raise"))
     RayTasks(slots=1).drain(source, TinyWorker(tmp_path, study_name="metered"))
-    lines = [line for line in _exported(["_best", "_trials", "_rung_seconds"]) if "metered" in line]
+    # All kinds of lines, and of each the last one pushed.
+    lines = _exported("metered", ["_best{", 'status="failed"', "_rung_seconds_count{"])
 
     def value(*words: str) -> float:
         (line,) = [line for line in lines if all(word in line for word in words)]
