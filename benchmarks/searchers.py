@@ -27,7 +27,7 @@ import numpy as np
 from search import registry
 from search.api.candidate import Violation
 from search.api.domain import Choice, Param, Point, Vector, point_digest
-from search.api.protocols import Problem, Searcher
+from search.api.searching import Problem, Searcher
 from search.api.trial import Origin, Outcome, Trial
 
 STAGES, REACH, BUDGET = 5, 3, 0.35

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from search.api.domain import Param, Point
 from search.api.errors import StoreError, TooManyFailures
+from search.api.metric import Metric
 from search.api.searching import Searcher
 from search.api.trial import Job, Origin, Outcome, Trial
 from search.config import Budget
@@ -68,7 +69,7 @@ class Driver:
         params: outer parameters.
         proposals: where points come from.
         searcher: is told of every start and finish.
-        objectives: names of metrics, in order.
+        objectives: metrics, in order.
         budget: limits of the whole study.
         seed: seed of the study.
         max_failures: failed trials in a row that stop the study.
@@ -81,7 +82,7 @@ class Driver:
     params: Sequence[Param]
     proposals: Proposals
     searcher: Searcher
-    objectives: Sequence[str]
+    objectives: Sequence[Metric]
     budget: Budget
     seed: int
     max_failures: int = 3
@@ -119,6 +120,7 @@ class Driver:
         self.proposals.remember(t.point for t in trials)
         self.searcher.replay(trials)
         for trial in trials:
+            self._update_metrics(trial)
             self._worker_seconds += trial.outcome.seconds if trial.outcome else 0.0
             if trial.number in repeated:
                 self._superseded.add(trial.number)
@@ -262,7 +264,7 @@ class Driver:
         if outcome.status != "complete":
             return None
         last = {m.metric: m.value for m in outcome.measurements if m.split != "test"}
-        return tuple(last[name] for name in self.objectives)
+        return tuple(last[metric.name] for metric in self.objectives)
 
     def _queue_again(self, trial: Trial) -> None:
         """Queue the point of a crashed trial, unless its retries are used up."""
@@ -299,9 +301,13 @@ class Driver:
         self._metrics.update({f"trials_{status}": float(n) for status, n in self._counts.items()})
         for rung in trial.outcome.rungs if trial.outcome else ():
             self._metrics[f"rung_seconds_{rung.rung}"] = rung.seconds
-        for i, name in enumerate(self.objectives):
-            if trial.values is not None and trial.feasible:
-                self._metrics[f"last_{name}"] = trial.values[i]
+        if trial.values is None or not trial.feasible:
+            return
+        for metric, value in zip(self.objectives, trial.values, strict=True):
+            better = max if metric.goal == "max" else min
+            known = self._metrics.get(f"best_{metric.name}", value)
+            self._metrics[f"best_{metric.name}"] = better(known, value)
+            self._metrics[f"last_{metric.name}"] = value
 
     def _guard(self, action: Callable[[], Any]) -> Any:
         """A broken store ends the session; nothing more is handed out or written."""

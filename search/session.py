@@ -90,7 +90,7 @@ def open_session(
             params=meta.params,
             proposals=proposals,
             searcher=proposals.searcher,
-            objectives=[m.name for m in meta.objectives],
+            objectives=meta.objectives,
             budget=spec.budget,
             seed=spec.study.seed,
             max_failures=spec.study.max_failures,

@@ -48,6 +48,10 @@ class InfeasibleCandidate(SearchError):
         self.violations = tuple(violations)
         super().__init__("; ".join(f"{v.rule}: {v.detail}" for v in self.violations))
 
+    def __reduce__(self) -> tuple[type[InfeasibleCandidate], tuple[tuple[Violation, ...]]]:
+        """Pickle by violations: exceptions cross processes, and the message alone is not enough."""
+        return type(self), (self.violations,)
+
 
 class EvaluationError(SearchError):
     """An evaluator or a method failed for one candidate; its trial fails, the study goes on."""

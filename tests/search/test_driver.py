@@ -11,7 +11,7 @@ import pytest
 
 from search import Study
 from search.api.errors import TooManyFailures
-from search.api.trial import Outcome
+from search.api.trial import Outcome, Trial
 from search.driver import legal_point_error, trial_seed
 from search.store import Store
 
@@ -197,8 +197,16 @@ def test_legal_point_error() -> None:
 def test_callbacks_and_metrics(toy_study: Make) -> None:
     seen: list[int] = []
     study = toy_study(trials=3)
-    study.run(callbacks=[lambda trial: seen.append(trial.number)])
+    best: list[float] = []
+
+    def callback(trial: Trial) -> None:
+        assert study._session is not None
+        seen.append(trial.number)
+        best.append(study._session.driver.metrics()["best_cost"])
+
+    values = [t.values[1] for t in study.run(callbacks=[callback]).trials if t.values]
     assert seen == [0, 1, 2]
+    assert best == [min(values[: i + 1]) for i in range(3)]
 
 
 def test_a_report_after_a_broken_store_is_ignored(toy_study: Make) -> None:

@@ -61,3 +61,10 @@ def test_where_a_configuration_is_wrong_crosses_processes() -> None:
     error = errors.ConfigError("wrong", path="ladder", source="a.yaml")
     again = pickle.loads(pickle.dumps(error))
     assert (again.path, again.source) == ("ladder", "a.yaml")
+
+
+def test_infeasible_candidates_cross_processes() -> None:
+    violation = Violation("budget", "9 of 4", 5.0, "")
+    again = pickle.loads(pickle.dumps(errors.InfeasibleCandidate([violation])))
+    assert again.violations == (violation,)
+    assert str(again) == "budget: 9 of 4"
