@@ -73,7 +73,7 @@ def test_it_takes_no_options() -> None:
 
 def test_masks_need_no_optuna_and_nobody_torch() -> None:
     code = (
-        "import sys; from search.searchers.auto import Auto; from search.api.protocols import "
+        "import sys; from search.searchers.auto import Auto; from search.api.searching import "
         "Problem; from search.api.domain import *\n"
         "Auto(Problem((Param('v', Vector(Choice((0, 1)), 9)),), ('min',))).suggest(0, 0)\n"
         "assert 'optuna' not in sys.modules and 'torch' not in sys.modules\n"
