@@ -95,6 +95,12 @@ class Finetune:
         """The options given as domains."""
         return self._knobs.params()
 
+    def estimate(self, fidelity: Fidelity) -> float | None:
+        """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
+        budget = fidelity.budget
+        epochs = budget.get("finetune_epochs")
+        return self._students.estimate(epochs, images=budget.get("gradient_evaluations", 0.0))
+
     def prepare(self, ctx: Context) -> None:
         """Train the original network, or read it from the cache."""
         self._students.prepare(ctx)
@@ -189,6 +195,19 @@ class TrainsStudents:
         teacher, _ = self.teacher(ctx)
         for name, value in teacher.facts.items():
             ctx.note(name, value)
+
+    def estimate(self, epochs: float | None, images: float = 0.0) -> float | None:
+        """Seconds for ``epochs`` passes over the training split, or for ``images`` images, from
+        the time the cached teacher took on this host; None if it was not trained yet.
+        """
+        from search.methods.teacher import teacher_facts
+
+        facts = teacher_facts(self._workload)
+        if not facts.get("gradient_evaluations"):
+            return None
+        per_image = float(facts["seconds"]) / float(facts["gradient_evaluations"])
+        per_epoch = float(facts["gradient_evaluations"]) / float(facts["epochs"])
+        return per_image * (images if epochs is None else epochs * per_epoch)
 
     def teacher(self, ctx: Context) -> tuple[Teacher, Tensor | None]:
         """The teacher, and its logits ``[train, classes]`` if distillation wants them."""

@@ -116,6 +116,15 @@ class PolyMPCNet:
             )
         self._model = models[self._config.penalty]
 
+    def estimate(self, fidelity: Fidelity) -> float | None:
+        """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
+        budget = fidelity.budget
+        # A pass of the search takes half the images through 2 (first order) or about 5 backward
+        # passes for each step of weights and gates together.
+        passes = 0.5 * (2.0 if self._config.order == 1 else 4.84)
+        epochs = budget.get("finetune_epochs", 0.0) + passes * budget.get("search_epochs", 0.0)
+        return self._students.estimate(epochs)
+
     def prepare(self, ctx: Context) -> None:
         """Train the original network, or read it from the cache."""
         self._students.prepare(ctx)

@@ -154,3 +154,25 @@ def test_divergence_fails_the_trial(workload: Any, recorder: Callable[..., Any])
             ReluPlacement(workload.sites()), POLY, rung(finetune_epochs=2), recorder(), None
         )
     assert torch.get_num_threads() == 1
+
+
+def test_time_is_estimated_from_the_teacher(workload: Any, recorder: Callable[..., Any]) -> None:
+    from search.methods.polympcnet import PolyMPCNet
+    from search.methods.teacher import teacher_facts
+
+    method = Finetune(workload)
+    method.prepare(recorder())
+    facts = teacher_facts(workload)
+    per_epoch = facts["seconds"] / facts["epochs"]
+    assert method.estimate(rung(finetune_epochs=2)) == pytest.approx(2 * per_epoch)
+    images = facts["gradient_evaluations"] / facts["epochs"]
+    assert method.estimate(rung(gradient_evaluations=3 * images)) == pytest.approx(3 * per_epoch)
+    first, second = PolyMPCNet(workload, order=1), PolyMPCNet(workload, order=2)
+    both = rung(search_epochs=1, finetune_epochs=1)
+    assert first.estimate(both) == pytest.approx(2 * per_epoch)
+    assert (second.estimate(both) or 0) > (first.estimate(both) or 0)
+
+
+def test_no_teacher_no_estimate(workload: Any, monkeypatch: Any, tmp_path: Any) -> None:
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path / "empty"))
+    assert Finetune(workload).estimate(rung(finetune_epochs=2)) is None
