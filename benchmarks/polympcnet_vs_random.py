@@ -25,6 +25,7 @@ from search.api.snapshot import Snapshot
 from search.config import parse_spec
 from search.pareto import hypervolume, non_dominated
 from search.report.family import family_of
+from search.results import scored
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GOALS = ("max", "min")
@@ -37,10 +38,6 @@ def run_seed(config: Path, seed: int, folder: Path, overrides: Sequence[str]) ->
     )
     arms = [study, *study.arms()]
     return [arm.run() for arm in arms]
-
-
-def scored(snapshot: Snapshot) -> list[tuple[float, ...]]:
-    return [t.values for t in snapshot.trials if t.feasible and t.values is not None]
 
 
 def budget_spent(snapshot: Snapshot) -> float:
@@ -71,7 +68,7 @@ def linear_accuracy(config: Path, folder: Path, overrides: Sequence[str]) -> flo
 def describe(
     snapshot: Snapshot, floor: tuple[float, ...], corner: tuple[float, ...], seed: int
 ) -> dict[str, Any]:
-    values = scored(snapshot)
+    values = [v for _, v in scored(snapshot.trials)]
     front = [values[i] for i in non_dominated(values, GOALS)]
     top = max(accuracy for accuracy, _ in values)
     fast = [latency for accuracy, latency in values if accuracy >= top - 2.0]

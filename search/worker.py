@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from search import registry
-from search.api.domain import Point
 from search.api.protocols import Execute, ProgressHook
 from search.api.trial import Job, Outcome
 from search.assemble import Components, assemble
@@ -125,11 +124,6 @@ def limit_threads(threads: int) -> None:
         os.environ[name] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-
-
-def point_text(point: Point) -> str:
-    """All parameters of a point in one line."""
-    return ", ".join(f"{k}={_short(v)}" for k, v in point.items())
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ PARAMS = (
 
 
 def toy_values(candidate: Any) -> dict[str, float]:
-    """The toy objectives; a point with ``n == 8`` cannot be measured."""
+    """The toy objectives: ``loss`` falls and ``cost`` grows with the ones in the mask."""
     payload = candidate.payload
     ones = sum(payload["mask"])
     return {"loss": (payload["x"] - 0.3) ** 2 + (12 - ones) / 12, "cost": float(ones)}

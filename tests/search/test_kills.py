@@ -61,7 +61,6 @@ runner: {{name: process, slots: 2}}
 DRIVER = """
 import json, sys
 from search import Study
-from search.worker import point_text
 log = open(sys.argv[3], "a", buffering=1)
 study = Study.from_yaml(sys.argv[1], plugins=[sys.argv[2]])
 study.run(callbacks=[lambda t: log.write(json.dumps([t.number, t.status, t.values]) + chr(10))])

@@ -11,7 +11,7 @@ import cloudpickle
 from search import Study
 from search.api.trial import Job
 from search.config import parse_spec
-from search.worker import LiveWorker, SpecWorker, label, point_text
+from search.worker import LiveWorker, SpecWorker, label
 
 SPEC = parse_spec(
     {
@@ -51,4 +51,3 @@ def test_labels_are_short() -> None:
     job = Job(12, {"latency_weight": 0.31234567, "mask": (1,) * 100, "n": 3, "z": 1}, 0)
     text = label("poly", job)
     assert text == "poly #12 latency_weight=0.3123 mask=111111111111111111111... n=3"
-    assert "z=1" in point_text(job.point)
