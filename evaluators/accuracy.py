@@ -32,6 +32,10 @@ class ChoosesOperators(Protocol):
         """Site name -> operator."""
         ...
 
+    def masks(self) -> Mapping[str, str]:
+        """Site name -> digest of its mask, for masked sites."""
+        ...
+
 
 class AccuracyConfig(BaseModel):
     """Options of ``{name: accuracy}``."""
@@ -103,7 +107,7 @@ class Accuracy:
         return (found,)
 
     def _network(self, candidate: Candidate[Any], device: str) -> torch.nn.Module:
-        from search.workloads.plan import apply_plan, load_weights
+        from search.workloads.plan import network_of
 
         if candidate.weights is None:
             raise EvaluationError(
@@ -115,10 +119,7 @@ class Accuracy:
                 f"candidate {candidate.digest}: no network can be built from a payload of type "
                 f"{type(candidate.payload).__name__} (expected a plan with as_mapping())"
             )
-        network: torch.nn.Module = self._workload.build(0)
-        apply_plan(network, candidate.payload.as_mapping(), self._workload.sites())
-        load_weights(network, candidate.weights)
-        return network.to(device).eval()
+        return network_of(self._workload, candidate.payload, candidate.weights, device=device)
 
 
 def count_correct(network: torch.nn.Module, split: Split, *, batch_size: int, device: str) -> int:

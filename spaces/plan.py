@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.api.errors import ConfigError, EvaluationError
-from search.api.network import Site, Usage, Work, fixed_work
+from search.api.network import Site, Usage, Work, fixed_work, part_work
 
 # A plan says `max`, cost models say `maxpool`: the first is a choice among pools, the second an
 # operator among all operators of a network.
 _WORK_NAME = {"max": "maxpool", "avg": "avgpool"}
 
 
+# Between the kept and the replacing operator of a masked site: `relu/poly2`.
+_MASKED = "/"
+
+
 def work_operator(operator: str) -> str:
     """Name under which cost models know the plan's ``operator``."""
     return _WORK_NAME.get(operator, operator)
+
+
+def masked_operator(replacement: str) -> str:
+    """Name of the operator that is ReLU where a mask keeps it and ``replacement`` elsewhere."""
+    return f"relu{_MASKED}{replacement}"
+
+
+def parts_of(operator: str) -> tuple[str, str] | None:
+    """``(kept, replacement)`` of a masked operator, None for a plain one."""
+    kept, found, replacement = operator.partition(_MASKED)
+    return (kept, replacement) if found else None
 
 
 @dataclass(frozen=True)
@@ -38,13 +53,46 @@ class SiteChoice:
 
     Args:
         site: name of the site.
-        operator: ``relu``, ``x2act`` or ``identity`` at activations, ``max`` or ``avg`` at pools.
-        artefacts: masks and coefficients; empty when the whole layer uses the plain operator.
+        operator: ``relu``, ``x2act``, ``identity``, ``poly1`` to ``poly4`` or a masked one such as
+            ``relu/poly2`` at activations, ``max`` or ``avg`` at pools.
+        artefacts: the mask of a masked operator; empty when the whole layer uses a plain one.
+        kept: ReLU elements that a mask keeps, more than 0 and fewer than the site has; None
+            without a mask.
+        relu_bits: width of the ring in which the sign is compared; None for the whole ring.
     """
 
     site: str
     operator: str
     artefacts: tuple[ArtefactRef, ...] = ()
+    kept: int | None = None
+    relu_bits: int | None = None
+
+    @property
+    def mask(self) -> str | None:
+        """SHA-256 of the mask, see ``search.workloads.masked.mask_digest``; None without one."""
+        return next((ref.digest for ref in self.artefacts if ref.role == "mask"), None)
+
+    def works(self, site: Site) -> tuple[Work[float], ...]:
+        """What ``site`` does under this choice: one piece of work, or two of a masked site.
+
+        Raises:
+            EvaluationError: a masked operator without a count, or one that cannot be.
+        """
+        parts = parts_of(self.operator)
+        if parts is None:
+            work = fixed_work(site, work_operator(self.operator))
+            return (work if self.relu_bits is None else replace(work, bits=self.relu_bits),)
+        kept, replacement = parts
+        if self.kept is None or not 0 < self.kept < site.elements:
+            raise EvaluationError(
+                f"{self.site}: {self.operator} keeps {self.kept} of {site.elements} elements "
+                "(expected more than none and fewer than all)"
+            )
+        rest = float(site.elements - self.kept)
+        return (
+            part_work(site, kept, float(self.kept), self.relu_bits),
+            part_work(site, replacement, rest),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,27 +109,28 @@ class NonlinearityPlan:
         """Site name -> operator, in execution order."""
         return {choice.site: choice.operator for choice in self.choices}
 
+    def masks(self) -> dict[str, str]:
+        """Site name -> digest of its mask, for the masked sites."""
+        return {c.site: c.mask for c in self.choices if c.mask is not None}
+
     def usage(self, sites: Sequence[Site]) -> Usage[float]:
         """The work of the whole network whose sites are ``sites`` under this plan.
 
         Raises:
-            EvaluationError: the plan names a site the network does not have, or carries a mask,
-                whose kept elements are not known here.
+            EvaluationError: the plan names a site the network does not have, or a mask without
+                a sensible count.
         """
-        chosen = self.as_mapping()
+        chosen = {choice.site: choice for choice in self.choices}
         unknown = chosen.keys() - {site.name for site in sites}
         if unknown:
             raise EvaluationError(
                 f"plan: site {min(unknown)!r} is not in the network "
                 f"({len(sites)} sites). Was the plan made for another network?"
             )
-        for choice in self.choices:
-            if any(ref.role == "mask" for ref in choice.artefacts):
-                raise EvaluationError(f"{choice.site}: the work of a masked layer is not known")
         works: list[Work[float]] = []
         for site in sites:
-            operator = chosen.get(site.name)
-            works.append(fixed_work(site, None if operator is None else work_operator(operator)))
+            choice = chosen.get(site.name)
+            works += (fixed_work(site),) if choice is None else choice.works(site)
         return works
 
     @classmethod
@@ -100,6 +149,8 @@ class NonlinearityPlan:
                         ArtefactRef(_text(ref["role"]), _text(ref["digest"]))
                         for ref in entry.get("artefacts", ())
                     ),
+                    _count(entry.get("kept")),
+                    _count(entry.get("relu_bits")),
                 )
                 for entry in data["choices"]
             )
@@ -114,6 +165,12 @@ class NonlinearityPlan:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text (got {value!r})")
+    return value
+
+
+def _count(value: object) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise TypeError(f"expected a whole number above 0 (got {value!r})")
     return value
 
 

@@ -73,6 +73,7 @@ class Work(Generic[N]):
         macs: multiply-accumulates per sample.
         weights: weight entries it reads.
         level: level of the modulus chain, for encrypted evaluation.
+        bits: width of the ring in which a comparison is done; None for the protocol's own.
     """
 
     site: str
@@ -83,6 +84,7 @@ class Work(Generic[N]):
     macs: N
     weights: int = 0
     level: int | None = None
+    bits: int | None = None
 
 
 Usage = Sequence[Work[N]]
@@ -111,4 +113,21 @@ def scaled_work(site: Site, operator: str, share: N) -> Work[N]:
         outputs=share * float(site.outputs),
         macs=share * float(site.macs),
         weights=site.weights,
+    )
+
+
+def part_work(site: Site, operator: str, elements: N, bits: int | None = None) -> Work[N]:
+    """``elements`` of an elementwise ``site`` done by ``operator``, started once.
+
+    What a mask leaves to one of its two operators. The operator is started however few elements
+    there are: a mask saves bytes, but no rounds.
+    """
+    return Work(
+        site=site.name,
+        operator=operator,
+        calls=1.0,
+        elements=elements,
+        outputs=elements,
+        macs=0.0,
+        bits=bits,
     )

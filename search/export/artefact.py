@@ -241,15 +241,10 @@ def _network(workload: Any, payload: Any, weights: Path) -> nn.Module:
         ConfigError: the payload is no plan of operators.
         EvaluationError: the weights do not fit.
     """
-    from search.workloads.plan import apply_plan, load_weights
+    from search.workloads.plan import network_of
     from spaces.plan import NonlinearityPlan
 
-    plan = NonlinearityPlan.decode(payload)
-    if any(choice.artefacts for choice in plan.choices):
-        raise ConfigError("the plan has masks, which no plain network can express")
-    network: nn.Module = workload.build(0)
-    apply_plan(network, plan.as_mapping(), workload.sites())
-    return load_weights(network, weights).eval()
+    return network_of(workload, NonlinearityPlan.decode(payload), weights)
 
 
 def _own_version() -> str:

@@ -1,7 +1,9 @@
 """The operators a nonlinearity plan may put at a site.
 
-Activation sites take ``relu``, ``x2act`` (a trainable second-order polynomial) or ``identity``;
-pool sites take ``max`` or ``avg`` with the window of the original pool.
+Activation sites take ``relu``, ``x2act`` (a trainable second-order polynomial), ``poly1`` to
+``poly4`` (fitted to the inputs, per channel) or ``identity``, or a masked operator such as
+``relu/poly2``: ReLU where a mask keeps it, the other elsewhere. Pool sites take ``max`` or ``avg``
+with the window of the original pool.
 
 Source: PASNet (DAC 2023), the search space of 2PC operators and the X^2act operator.
 """
@@ -17,10 +19,18 @@ from torch import Tensor, nn
 
 from search.api.errors import ConfigError
 from search.api.network import Site
+from search.workloads.dapa import DEGREES, Polynomial
+from search.workloads.masked import MaskedActivation
 from search.workloads.polynomial import C_DEFAULT, scale_of
 
+REPLACEMENTS = ("x2act", "identity", *(f"poly{degree}" for degree in DEGREES))
+"""What may stand in the place of a ReLU, whole or where a mask drops it."""
+
 OPERATORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"activation": ("relu", "x2act", "identity"), "pool": ("max", "avg")}
+    {
+        "activation": ("relu", *REPLACEMENTS, *(f"relu/{name}" for name in REPLACEMENTS)),
+        "pool": ("max", "avg"),
+    }
 )
 """Site kind -> names that :func:`make_operator` knows for it."""
 
@@ -110,7 +120,8 @@ def make_operator(name: str, site: Site, **options: Any) -> nn.Module:
         name: one of ``OPERATORS[site.kind]``.
         site: where it goes; gives shapes and the pool's window. An original with a cap (ReLU6)
             keeps it under ``relu``.
-        options: of the operator; only ``x2act`` has any (see :class:`X2Act`).
+        options: of the operator; only ``x2act`` has any (see :class:`X2Act`). A masked operator
+            hands them to its replacement; its mask keeps all elements at first.
 
     Raises:
         ConfigError: the site has another kind, or the name or an option is unknown.
@@ -121,6 +132,9 @@ def make_operator(name: str, site: Site, **options: Any) -> nn.Module:
             f"site {site.name}: no operator {name!r} for a site of kind {site.kind!r} "
             f"(known: {', '.join(known) or 'none, this site is fixed'})"
         )
+    if name.startswith("relu/"):
+        replacement = make_operator(name.removeprefix("relu/"), site, **options)
+        return MaskedActivation(make_operator("relu", site), replacement, site.input_shape)
     if options and name != "x2act":
         raise ConfigError(f"operator {name!r} has no options (got {', '.join(sorted(options))})")
     if name == "x2act":
@@ -129,6 +143,8 @@ def make_operator(name: str, site: Site, **options: Any) -> nn.Module:
         return nn.ReLU6() if site.attributes.get("cap") == 6 else nn.ReLU()
     if name == "identity":
         return nn.Identity()
+    if name.startswith("poly"):
+        return Polynomial(int(name.removeprefix("poly")), site.input_shape[0])
     return _pool(name, site)
 
 
@@ -136,6 +152,10 @@ def operator_of(module: nn.Module) -> str | None:
     """The plan's name of what ``module`` does, or None if it is none of :data:`OPERATORS`."""
     if isinstance(module, X2Act):
         return "x2act"
+    if isinstance(module, MaskedActivation):
+        return f"relu/{operator_of(module.replacement)}"
+    if isinstance(module, Polynomial):
+        return f"poly{module.degree}"
     if isinstance(module, (nn.ReLU, nn.ReLU6)):
         return "relu"
     if isinstance(module, nn.Identity):

@@ -6,13 +6,14 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from search.api.errors import ConfigError, EvaluationError
 from search.api.network import Site
+from search.workloads.masked import check_masks
 from search.workloads.operators import make_operator, operator_of
 
 M = TypeVar("M", bound=nn.Module)
@@ -47,7 +48,8 @@ def apply_plan(
     for name, choice in choices.items():
         if name not in by_name:
             raise ConfigError(_unknown_site(name, by_name))
-        new = make_operator(choice, by_name[name], **(options or {}).get(choice, {}))
+        own_options = (options or {}).get(choice.removeprefix("relu/"), {})
+        new = make_operator(choice, by_name[name], **own_options)
         if operator_of(_module_at(network, name)) != choice:
             made[name] = new
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
@@ -55,6 +57,38 @@ def apply_plan(
         module.to(device=like.device, dtype=like.dtype).train(network.training)
         network.set_submodule(name, module, strict=True)
     return network
+
+
+class Placed(Protocol):
+    """A payload that says which operator stands at which site, masks included."""
+
+    def as_mapping(self) -> Mapping[str, str]:
+        """Site name -> operator."""
+        ...
+
+    def masks(self) -> Mapping[str, str]:
+        """Site name -> digest of its mask, for masked sites."""
+        ...
+
+
+def network_of(workload: Any, payload: Placed, weights: Path, *, device: str = "cpu") -> nn.Module:
+    """The network of a plan with its trained weights, in evaluation mode on ``device``.
+
+    Args:
+        workload: gives the network (``build``) and its sites.
+        payload: the plan.
+        weights: what :func:`save_weights` wrote for that plan.
+        device: where.
+
+    Raises:
+        EvaluationError: the weights do not fit, or hold other masks than the plan's.
+        ConfigError: the plan does not fit the network.
+    """
+    network: nn.Module = workload.build(0)
+    apply_plan(network, payload.as_mapping(), workload.sites())
+    load_weights(network, weights)
+    check_masks(network, payload.masks())
+    return network.to(device).eval()
 
 
 def save_weights(module: nn.Module, path: Path) -> Path:

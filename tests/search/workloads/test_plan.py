@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from search.api.network import Site
 from search.workloads.canonical import canonicalise, trace_sites
 from search.workloads.networks.mobilenet import mobilenet_v2
 from search.workloads.networks.resnet import resnet_mini
+from search.workloads.masked import mask_digest
 from search.workloads.operators import X2Act, operator_of
-from search.workloads.plan import apply_plan, load_weights, save_weights
+from search.workloads.plan import apply_plan, load_weights, network_of, save_weights
 from search.workloads.polynomial import C_DEFAULT
 
 SHAPE = (1, 14, 14)
@@ -206,3 +208,39 @@ def test_weights_cross_devices(tmp_path: Path) -> None:
     path = save_weights(network, tmp_path / "w.safetensors")
     other = load_weights(nn.Linear(3, 2), path)
     torch.testing.assert_close(other.weight, network.weight.cpu())
+
+
+@dataclass(frozen=True)
+class Plan:
+    operators: dict[str, str]
+    digests: dict[str, str]
+
+    def as_mapping(self) -> dict[str, str]:
+        return self.operators
+
+    def masks(self) -> dict[str, str]:
+        return self.digests
+
+
+@dataclass(frozen=True)
+class Work:
+    def build(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return canonicalise(resnet_mini(SHAPE, 10, width=4), SHAPE)
+
+    def sites(self) -> tuple[Site, ...]:
+        return trace_sites(self.build(0), SHAPE)  # type: ignore[arg-type]
+
+
+def test_a_masked_network_comes_back_from_its_weights(tmp_path: Path) -> None:
+    work, choices = Work(), {"stem.relu": "relu/poly2", "stage2.0.relu2": "poly3"}
+    network = apply_plan(work.build(1), choices, work.sites())
+    masked = network.get_submodule("stem.relu")
+    masked.set_mask(torch.rand(masked.mask.shape) < 0.3)
+    digest = mask_digest(masked.mask)
+    path = save_weights(network, tmp_path / "weights.safetensors")
+    found = network_of(work, Plan(choices, {"stem.relu": digest}), path)
+    x = torch.randn(3, *SHAPE)
+    torch.testing.assert_close(found(x), network.eval()(x), rtol=0, atol=0)
+    with pytest.raises(EvaluationError, match="stem.relu: the mask in the weights is not the one"):
+        network_of(work, Plan(choices, {"stem.relu": "00"}), path)
