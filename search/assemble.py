@@ -39,7 +39,14 @@ class Components:
     def params(self) -> tuple[Param, ...]:
         """The outer parameters: the method's, and the space's unless the method decides it."""
         method, space = self.ladder.method, self.ladder.space
-        found = [*method.params(), *([] if method.decides_space else space.params())]
+        own = [] if method.decides_space else space.params()
+        if not own and not method.decides_space:
+            raise ConfigError(
+                "leaves the choice to the space, which has no parameters of its own. Take a method "
+                "that decides inside, such as autorep for masks of pixels.",
+                path="method",
+            )
+        found = [*method.params(), *own]
         names = [p.name for p in found]
         for name in names:
             if names.count(name) > 1:

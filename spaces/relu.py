@@ -1,8 +1,10 @@
-"""ReLU placement: which activations stay ReLU and which pools stay max, layer by layer.
+"""ReLU placement: which activations stay ReLU and which pools stay max.
 
 Comparisons are what a secure protocol pays for; polynomials and averages are cheap. The space
 asks, for every activation of a traced network, whether it stays a ReLU or becomes a polynomial,
-and for every max pool whether it becomes an average pool.
+and for every max pool whether it becomes an average pool. Channel by channel and pixel by pixel
+there are too many choices for a searcher: a method finds masks then, and the space has no
+parameters of its own.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from search.api.candidate import Violation
 from search.api.domain import Choice, Param, Point, Value, Vector
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.network import N, Site, Usage, Work, fixed_work, scaled_work
+from spaces.masking import GRANULARITIES, Masking
 from spaces.plan import ArtefactRef as ArtefactRef
 from spaces.plan import NonlinearityPlan as NonlinearityPlan
 from spaces.plan import SiteChoice as SiteChoice
 from spaces.plan import check_shares, work_operator
-from spaces.relu_options import ACTIVATIONS, GRANULARITIES, POOLS, fixed_sites, operators_of
+from spaces.relu_options import ACTIVATIONS, POOLS, fixed_sites, operators_of
 from spaces.relu_options import ReluPlacementConfig as ReluPlacementConfig
 
 
@@ -29,9 +32,9 @@ class ReluPlacement:
 
     Args:
         sites: the network's sites, in execution order.
-        granularity: ``layer``.
-        activations: operators an activation may become.
-        pools: operators a max pool may become.
+        granularity: ``layer``, ``channel`` or ``pixel``.
+        activations: operators an activation may become; with masks ``relu`` and one other.
+        pools: operators a max pool may become; with masks all become the first.
         fixed: site name or glob -> operator; these sites leave the search.
         max_relus: upper bound of ReLU elements per sample, those of fixed sites included. Max
             pools are not counted.
@@ -58,6 +61,7 @@ class ReluPlacement:
                 f"unknown value {granularity!r} (known: {', '.join(GRANULARITIES)})",
                 path="space.granularity",
             )
+        self._granularity = granularity
         self._sites = tuple(sites)
         self._max_relus = max_relus
         acts = operators_of(activations, ACTIVATIONS, "space.activations")
@@ -126,9 +130,30 @@ class ReluPlacement:
         """Fixed site -> its operator, in execution order."""
         return dict(self._fixed)
 
+    @property
+    def masking(self) -> Masking:
+        """Where masks may drop ReLUs; a layer is a mask of one unit.
+
+        Raises:
+            ConfigError: ``activations`` is not ``relu`` and one other, or no activation is free.
+        """
+        others = {op for n in self._groups["activation"] for op in self._options[n] if op != "relu"}
+        whole = all("relu" in self._options[n] for n in self._groups["activation"])
+        if len(others) != 1 or not whole:
+            got = ", ".join(sorted(others | ({"relu"} if whole else set())))
+            raise ConfigError(
+                f"masks need `relu` and one operator that replaces it (got {got or 'none'})",
+                path="space.activations",
+            )
+        free = tuple(s for s in self._sites if s.name in set(self._groups["activation"]))
+        settled = dict(self._fixed) | {n: self._options[n][0] for n in self._groups["pool"]}
+        return Masking(self._sites, free, settled, others.pop(), self._granularity)
+
     def params(self) -> Sequence[Param]:
-        """``activation`` and ``pool``: vectors over the free sites in execution order."""
-        return self._params
+        """``activation`` and ``pool``: vectors over the free sites in execution order; nothing
+        where a method must find masks (channels, pixels).
+        """
+        return self._params if self._granularity == "layer" else ()
 
     def members(self, param: str) -> tuple[str, ...]:
         """The free sites behind the entries of ``param`` (``activation`` or ``pool``)."""
@@ -155,7 +180,14 @@ class ReluPlacement:
 
         Raises:
             InfeasibleCandidate: ``check`` is not empty.
+            ConfigError: the space is one of masks.
         """
+        if self._granularity != "layer":
+            raise ConfigError(
+                f"{self._granularity} masks are not built from a point (expected a method that "
+                "finds them, such as autorep)",
+                path="space.granularity",
+            )
         violations = self.check(point)
         if violations:
             raise InfeasibleCandidate(violations)

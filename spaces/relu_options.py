@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from search.api.errors import ConfigError
 from search.api.network import Site
 
-GRANULARITIES = ("layer",)
-ACTIVATIONS = ("relu", "x2act", "identity")
+ACTIVATIONS = ("relu", "x2act", "identity", "poly1", "poly2", "poly3", "poly4")
 POOLS = ("max", "avg")
 
 
@@ -21,9 +20,14 @@ class ReluPlacementConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    granularity: str = Field("layer", description="unit of choice: layer")
+    granularity: str = Field(
+        "layer",
+        description="unit of choice: layer, channel or pixel; the last two need a method that "
+        "finds masks",
+    )
     activations: tuple[str, ...] = Field(
-        ("x2act", "relu"), description="operators an activation may become: relu, x2act, identity"
+        ("x2act", "relu"),
+        description="operators an activation may become: relu, x2act, identity, poly1 to poly4",
     )
     pools: tuple[str, ...] = Field(
         ("avg", "max"), description="operators a max pool may become: avg, max"

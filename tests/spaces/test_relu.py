@@ -90,7 +90,10 @@ def test_fixed_sites_leave_the_search_and_stay_in_the_plan() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"granularity": "pixel"}, r"space\.granularity: unknown value 'pixel' \(known: layer\)"),
+        (
+            {"granularity": "row"},
+            r"space\.granularity: unknown value 'row' \(known: layer, channel",
+        ),
         ({"activations": ["rleu"]}, r"space\.activations\[0\].*Did you mean 'relu'"),
         ({"activations": []}, "one or more different operators"),
         ({"activations": ["relu", "relu"]}, "one or more different operators"),
