@@ -33,6 +33,7 @@ class TrainingOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: Knob = Field(0.02, description="peak rate of fine-tuning")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="of the weights")
     batch_size: int = Field(128, ge=1, description="images per step of fine-tuning")
     weight_decay: float = Field(5e-4, ge=0, description="L2 penalty of the weights")
     clip: float = Field(5.0, gt=0, description="bound of the gradient's norm")
@@ -229,6 +230,7 @@ class TrainsStudents:
         Raises:
             EvaluationError: training diverged, or the weights of ``start`` do not fit.
         """
+        from search.methods.mask_students import CALIBRATION_IMAGES, fit_polynomials
         from search.methods.students import load_student, student
         from search.methods.trainer import train
         from search.workloads.plan import save_weights
@@ -237,6 +239,10 @@ class TrainsStudents:
         choices = start.payload.as_mapping()
         if start.weights is None:
             network = student(teacher.network, choices, self.sites, c=c)
+            fit_polynomials(
+                network, teacher.network, self.train_split,
+                images=CALIBRATION_IMAGES, device=ctx.device, seed=ctx.seed,
+            )  # fmt: skip
         else:
             network = load_student(teacher.network, choices, self.sites, start.weights)
         recipe = self._recipe(epochs, learning_rate)
@@ -271,6 +277,7 @@ class TrainsStudents:
             epochs=epochs,
             learning_rate=learning_rate,
             batch_size=o.batch_size,
+            optimizer=o.optimizer,
             weight_decay=o.weight_decay,
             schedule=o.schedule,
             clip=o.clip,

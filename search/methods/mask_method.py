@@ -1,0 +1,258 @@
+"""What all methods that find masks share: budget, student, equal training, and the candidate.
+
+Every one gets the same number of epochs. A method that learns masks spends a share of them on
+finding the masks and the rest on fine-tuning; one that chooses without training spends all of them
+on fine-tuning. So methods can be compared in one study at equal training.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from search.api.candidate import Candidate
+from search.api.domain import Param, Point
+from search.api.errors import ConfigError
+from search.api.metric import Fidelity
+from search.methods.finetune import TrainingOptions, TrainsStudents
+from search.methods.knobs import Knob, Knobs
+from spaces.masking import Maskable, Masking
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from search.api.protocols import Context, Space
+    from search.workloads.data.splits import Split
+
+
+class MaskOptions(TrainingOptions):
+    """Options of every method that finds masks."""
+
+    relu_budget: Knob = Field(
+        5.0, description="ReLU elements that may stay, in % of the network's (fixed ones count)"
+    )
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="of the weights")
+    learning_rate: Knob = Field(2e-3, description="peak rate of fine-tuning")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty of the weights")
+    calibration_images: int = Field(
+        2560, ge=1, description="training images that fitted polynomials take their moments from"
+    )
+
+
+class LearnedMaskOptions(MaskOptions):
+    """Options of methods that spend a share of the epochs on finding masks."""
+
+    mask_share: float = Field(
+        0.4, gt=0, lt=1, description="share of the rung's epochs that finds the masks"
+    )
+    mask_learning_rate: Knob = Field(1e-3, description="of the weights while masks are found")
+
+
+@dataclass
+class MaskTask:
+    """All that finding masks may use.
+
+    Args:
+        network: the student: masked activations at every free site, all keeping all elements, and
+            polynomials fitted. It may be trained in place, and must have those modules in the end.
+        masking: where masks go.
+        budget: ReLU elements that may stay, settled ones included.
+        epochs: passes over ``split`` that finding the masks may take.
+        teacher: the original network, in evaluation mode; not to be changed.
+        soft_targets: its logits ``[len(split), classes]``; None without distillation.
+        split: the training split, all that may be learned from.
+        point: values of the outer parameters.
+        ctx: seed, device, progress.
+    """
+
+    network: nn.Module
+    masking: Masking
+    budget: int
+    epochs: float
+    teacher: nn.Module
+    soft_targets: Tensor | None
+    split: Split
+    point: Point
+    ctx: Context
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What was found.
+
+    Args:
+        masks: free site -> bool mask of the site's shape.
+        gradient_evaluations: images times backward passes spent.
+        facts: short facts for the report.
+    """
+
+    masks: Mapping[str, Tensor]
+    gradient_evaluations: int = 0
+    facts: Mapping[str, Any] | None = None
+
+
+class MaskMethod(ABC):
+    """A method that finds which ReLU elements stay, within a budget, and fine-tunes the network.
+
+    Budget of a rung: ``epochs``, passes over the training split, for masks and fine-tuning
+    together.
+
+    Args:
+        workload: network, data and teacher.
+        config: options; or give them as keywords.
+
+    Raises:
+        ConfigError: there is no workload.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[MaskOptions]] = MaskOptions
+    knobs: ClassVar[tuple[str, ...]] = ("relu_budget", "learning_rate", "polynomial_scale")
+    decides_space = True
+
+    def __init__(self, workload: Any, config: MaskOptions | None = None, **options: Any) -> None:
+        self._config = config or self.Config(**options)
+        self._knobs = Knobs(self._config, self.knobs)
+        self._students = TrainsStudents(workload, self._config, self.name)
+
+    @classmethod
+    def from_config(cls, config: MaskOptions, workload: Any) -> Self:
+        """The method for ``workload``.
+
+        Raises:
+            ConfigError: there is no workload.
+        """
+        return cls(workload, config)
+
+    @abstractmethod
+    def find(self, task: MaskTask) -> Masks:
+        """The masks of ``task``: within its budget, exactly at it where units are pixels."""
+
+    def params(self) -> Sequence[Param]:
+        """The options given as domains."""
+        return self._knobs.params()
+
+    def estimate(self, fidelity: Fidelity) -> float | None:
+        """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
+        return self._students.estimate(fidelity.budget.get("epochs", 0.0))
+
+    def prepare(self, ctx: Context) -> None:
+        """Train the original network, or read it from the cache."""
+        self._students.prepare(ctx)
+
+    def produce(
+        self,
+        space: Space[Any],
+        point: Point,
+        fidelity: Fidelity,
+        ctx: Context,
+        warm: Candidate[Any] | None,
+    ) -> Candidate[Any]:
+        """The candidate with masks found and weights trained; ``warm`` is only trained further.
+
+        Raises:
+            ConfigError: the space has no masks, or the rung no ``epochs``.
+            InfeasibleCandidate: the budget is negative, or above the network's ReLUs.
+            EvaluationError: training diverged.
+        """
+        epochs = _epochs(fidelity, self.name)
+        if warm is None:
+            masking = masking_of(space, self.name)
+            budget = masking.budget(self._knobs.value("relu_budget", point))
+            warm, spent = self._masked(masking, budget, point, epochs, ctx, space)
+            epochs -= spent
+        if ctx.should_stop() or epochs <= 0:
+            return warm
+        return self._students.finetune(
+            warm,
+            ctx,
+            epochs=epochs,
+            learning_rate=self._knobs.value("learning_rate", point),
+            c=self._knobs.value("polynomial_scale", point),
+        )
+
+    def _masked(
+        self,
+        masking: Masking,
+        budget: int,
+        point: Point,
+        epochs: float,
+        ctx: Context,
+        space: Space[Any],
+    ) -> tuple[Candidate[Any], float]:
+        """The candidate with masks in place and their share of the epochs, before fine-tuning."""
+        from search.methods.exact_masks import exact_masks
+        from search.methods.mask_students import (
+            fit_polynomials,
+            harden,
+            masked_student,
+            set_masks,
+        )
+        from search.workloads.plan import save_weights
+
+        teacher, soft_targets = self._students.teacher(ctx)
+        split = self._students.train_split
+        c = self._knobs.value("polynomial_scale", point)
+        network = masked_student(teacher.network, masking, c=c).to(ctx.device)
+        fit_polynomials(
+            network, teacher.network, split,
+            images=self._config.calibration_images, device=ctx.device, seed=ctx.seed,
+        )  # fmt: skip
+        choosable = masking.settled_relus < budget < masking.total
+        spent = epochs * self._mask_share() if choosable else 0.0
+        task = MaskTask(
+            network, masking, budget, spent, teacher.network, soft_targets, split, point, ctx
+        )
+        if choosable:
+            found = self.find(task)
+            for name, value in (found.facts or {}).items():
+                ctx.note(name, value)
+            masks = found.masks
+            self._students.spend(ctx, "masks", found.gradient_evaluations)
+        else:  # nothing or everything stays: no choice to make, and all epochs are fine-tuning
+            masks = exact_masks(_equal_scores(masking), masking, budget, kept=None)
+        set_masks(network, masks)
+        payload = harden(network, masking)
+        ctx.note("relus_kept", {c.site: c.kept for c in payload.choices if c.kept is not None})
+        path = save_weights(network, ctx.workdir / "masked.safetensors")
+        return Candidate(self._students.kind(space), payload, weights=path), spent
+
+    def _mask_share(self) -> float:
+        config = self._config
+        return config.mask_share if isinstance(config, LearnedMaskOptions) else 0.0
+
+
+def masking_of(space: Any, method: str) -> Masking:
+    """The masking of ``space``.
+
+    Raises:
+        ConfigError: the space has no masks.
+    """
+    if not isinstance(space, Maskable):
+        raise ConfigError(
+            f"{method} finds masks of ReLUs (got {type(space).__name__}; expected a space such as "
+            "relu_placement with granularity pixel)",
+            path="space",
+        )
+    return space.masking
+
+
+def _epochs(fidelity: Fidelity, method: str) -> float:
+    epochs = fidelity.budget.get("epochs")
+    if epochs is None:
+        raise ConfigError(
+            f"rung {fidelity.name!r}: {method} needs a budget of epochs "
+            f"(got {', '.join(fidelity.budget) or 'no budget'})",
+            path="ladder",
+        )
+    return epochs
+
+
+def _equal_scores(masking: Masking) -> dict[str, Tensor]:
+    import torch
+
+    return {site.name: torch.zeros(masking.unit_shape(site)) for site in masking.free}
