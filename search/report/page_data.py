@@ -14,7 +14,7 @@ from search.report.importance import Importance
 from search.report.json_file import sites_of
 from search.report.numbers import compact_json, first_line, format_value, plain
 from search.report.palette import arm_style, ink_on, operator_styles
-from search.report.plan import choices_of, is_original, plan_summary, searched
+from search.report.plan import choices_of, is_original, kept_of, plan_summary, searched
 from search.report.provenance import evidence_of
 from search.report.tables import constraint_units, quantity
 
@@ -98,7 +98,8 @@ def _operators(family: Family, sites: list[tuple[Site, bool]]) -> list[str]:
     used = dict.fromkeys(
         op for arm in family.arms for t in arm.snapshot.trials for op in choices_of(t).values()
     )
-    return sorted(used) + [s.operator for s, _ in sites]
+    parts = [part for name in used if "/" in name for part in name.split("/")]
+    return sorted({*used, *parts}) + [s.operator for s, _ in sites]
 
 
 def _site(site: Site, is_searched: bool) -> list[Any]:
@@ -182,12 +183,14 @@ def _details(
 
 def _detail(arm: Arm, trial: Trial, sites: list[Site]) -> dict[str, Any]:
     outcome, origin = trial.outcome, trial.origin
-    choices = choices_of(trial)
+    choices, kept = choices_of(trial), kept_of(trial)
     units = constraint_units(arm.snapshot)
     param_units = {p.name: p.unit for p in arm.snapshot.params}
     told = origin.kind + (f" by {origin.by}" if origin.by else "")
     return {
-        "plan": [_chosen(s, choices.get(s.name)) for s in sites] if choices else [],
+        "plan": [_chosen(s, choices.get(s.name), kept.get(s.name)) for s in sites]
+        if choices
+        else [],
         "params": [
             [name, _cut(f"{format_value(value)} {param_units.get(name, '')}".rstrip())]
             for name, value in trial.point.items()
@@ -211,11 +214,12 @@ def _detail(arm: Arm, trial: Trial, sites: list[Site]) -> dict[str, Any]:
     }
 
 
-def _chosen(site: Site, operator: str | None) -> Any:
-    """0 for a site without a choice, else [operator, changed]."""
+def _chosen(site: Site, operator: str | None, kept: int | None) -> Any:
+    """0 for a site without a choice, else [operator, changed, and what a mask keeps]."""
     if operator is None:
         return 0
-    return [operator, int(bool(site.operator) and not is_original(operator, site))]
+    changed = int(bool(site.operator) and not is_original(operator, site))
+    return [operator, changed] if kept is None else [operator, changed, kept]
 
 
 def _short(value: float) -> float:

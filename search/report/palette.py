@@ -14,6 +14,10 @@ ARM_MARKERS = ("o", "D", "s", "^", "*", "h")  # the same in Matplotlib
 OPERATORS: dict[str, tuple[str, str]] = {
     "relu": ("#D55E00", "ReLU"),
     "x2act": ("#0072B2", "x²"),
+    "poly1": ("#7FB8DE", "p1"),
+    "poly2": ("#3D8FC6", "p2"),
+    "poly3": ("#00588C", "p3"),
+    "poly4": ("#003E63", "p4"),
     "identity": ("#9AA5B1", "id"),
     "max": ("#CC79A7", "max"),
     "maxpool": ("#CC79A7", "max"),

@@ -31,6 +31,18 @@ def choices_of(trial: Trial) -> dict[str, str]:
     return found
 
 
+def kept_of(trial: Trial) -> dict[str, int]:
+    """Site name -> ReLU elements that its mask keeps, for the masked sites of the plan."""
+    candidate = trial.outcome.candidate if trial.outcome else None
+    payload = candidate.get("payload") if isinstance(candidate, Mapping) else None
+    entries = payload.get("choices") if isinstance(payload, Mapping) else None
+    return {
+        str(entry.get("site")): kept
+        for entry in (entries if isinstance(entries, (list, tuple)) else ())
+        if isinstance(entry, Mapping) and isinstance(kept := entry.get("kept"), int)
+    }
+
+
 def operators_along(trial: Trial, sites: Sequence[Site]) -> list[str]:
     """The operator at each site in execution order; sites without a choice keep their own."""
     choices = choices_of(trial)
@@ -49,6 +61,11 @@ def is_original(operator: str, site: Site) -> bool:
 
 
 def plan_summary(trial: Trial) -> str:
-    """The plan as counts, such as ``5 × relu + 4 × x2act + 1 × avg``; empty without a plan."""
+    """The plan as counts, such as ``5 × relu + 4 × x2act + 1 × avg``; empty without a plan.
+
+    Masked sites are counted by their operator, and followed by the elements that all masks keep.
+    """
     counts = Counter(choices_of(trial).values())
-    return " + ".join(f"{count} × {operator}" for operator, count in counts.most_common())
+    text = " + ".join(f"{count} × {operator}" for operator, count in counts.most_common())
+    kept = kept_of(trial)
+    return f"{text}, masks keep {sum(kept.values())}" if kept else text

@@ -1,8 +1,16 @@
 // The selected trial: strip, details, choice. Part of the report's script; see report.js.
-function box(site, operator, changed, width) {
+const styleOf = (operator) => data.operators[operator] || { colour: "#E4E7EB", ink: "#102A43", short: operator.slice(0, 5) };
+function masked(operator, kept, elements) {  // a masked site shows how much of it stays ReLU
+  const [first, second] = operator.split("/").map(styleOf);
+  const share = 100 * kept / elements, stop = `${Math.max(2, share).toFixed(1)}%`;
+  const short = share < 9.95 ? `${share.toFixed(1)}%` : `${share.toFixed(0)}%`;
+  return { short, ink: share < 50 ? second.ink : first.ink, colour: `linear-gradient(90deg, ${first.colour} ${stop}, ${second.colour} ${stop})` };
+}
+function box(site, operator, changed, width, kept) {
   const [name, original, elements, shapeIn, shapeOut, isSearched] = site;
-  const style = data.operators[operator] || { colour: "#E4E7EB", ink: "#102A43", short: operator.slice(0, 5) };
-  const told = [name, changed ? `${original} replaced by ${operator}` : operator];
+  const style = kept && elements ? masked(operator, kept, elements) : styleOf(operator);
+  const told = [name, changed && !kept ? `${original} replaced by ${operator}` : operator];
+  if (kept) told.push(`${num(kept)} elements stay ${operator.split("/")[0]}`);
   if (elements) told.push(`${num(elements)} elements, ${shapeIn}${shapeOut !== shapeIn ? ` to ${shapeOut}` : ""}`);
   return el("div", {
     class: `box${isSearched ? "" : " fixed"}${changed ? " changed" : ""}`, title: told.join("\n"), role: "img", "aria-label": told.join(", "),
@@ -26,9 +34,9 @@ function strip(detail, label) {
   const row = (title, hint, pick) => {
     parent.append(el("div", { class: "row-title", text: `${title} ` }, [el("span", { text: hint })]));
     parent.append(el("div", { class: "boxes" }, data.sites.map((site, i) => {
-      const [operator, changed] = pick(site, detail.plan[i]);
-      used.add(operator);
-      return box(site, operator, changed, width[i]);
+      const [operator, changed, kept] = pick(site, detail.plan[i]);
+      operator.split("/").forEach((part) => used.add(part));
+      return box(site, operator, changed, width[i], kept);
     })));
   };
   row(label, "in execution order, from left to right", (site, own) => own || [site[1], 0]);

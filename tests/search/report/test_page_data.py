@@ -1,6 +1,7 @@
 """What the page knows."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,3 +62,14 @@ def test_script_json_cannot_close_its_element():
     text = script_json({"</script>": ["<!--", "&", "\u2028", float("nan")]})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == {"</script>": ["<!--", "&", "\u2028", None]}
+
+
+def test_a_masked_site_says_what_it_keeps_and_its_parts_have_a_look(make):
+    snapshot = make.study(trials=1)
+    (trial,) = snapshot.trials
+    entry = {"site": "stem.act", "operator": "relu/poly2", "kept": 40}
+    outcome = replace(trial.outcome, candidate={"payload": {"choices": [entry]}})
+    arm = replace(snapshot, trials=(replace(trial, outcome=outcome),))
+    data = page_data(family_of([arm]), [])
+    assert data["arms"][0]["details"]["0"]["plan"][1] == ["relu/poly2", 1, 40]
+    assert {"relu", "poly2"} <= set(data["operators"])

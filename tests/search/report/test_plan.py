@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from search.report.plan import choices_of, is_original, operators_along, plan_summary, searched
+from search.report.plan import (
+    choices_of,
+    is_original,
+    kept_of,
+    operators_along,
+    plan_summary,
+    searched,
+)
 
 
 def with_candidate(trial, candidate):
@@ -46,3 +53,15 @@ def test_a_choice_equal_to_the_original_is_no_change(make):
     assert is_original("max", pool)
     assert is_original("maxpool", pool)
     assert not is_original("avg", pool)
+
+
+def masked(make, kept=7):
+    entry = {"site": "stem.act", "operator": "relu/poly2", "kept": kept}
+    candidate = {"payload": {"choices": [entry, {"site": "b", "operator": "relu", "kept": None}]}}
+    return with_candidate(make.study(trials=1).trials[0], candidate)
+
+
+def test_what_masks_keep_is_read_and_summed(make):
+    assert kept_of(masked(make)) == {"stem.act": 7}
+    assert plan_summary(masked(make)) == "1 × relu/poly2 + 1 × relu, masks keep 7"
+    assert kept_of(make.study(trials=1).trials[0]) == {}
