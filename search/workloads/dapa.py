@@ -87,6 +87,8 @@ class Polynomial(nn.Module):
         self.degree = degree
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
+        basis = _monomials_of_hermite(degree).float()
+        self.register_buffer("basis", basis, persistent=False)
         start = relu_coefficients(torch.zeros(channels), torch.ones(channels), degree)
         self.a = nn.Parameter(start)
 
@@ -121,14 +123,16 @@ class Polynomial(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` of shape ``[n, C, ...]`` through its channel's polynomial, same shape."""
         view = (-1,) + (1,) * (x.dim() - 2)
-        z = (x - self.get_buffer("mean").view(view)) / self.get_buffer("std").view(view)
-        # Horner in z: coefficients of powers are a small product of [k, k] and [k, C].
-        basis = _monomials_of_hermite(self.degree).to(self.a)
-        c = basis.T @ self.a
-        out = c[self.degree].view(view) * z
-        for k in range(self.degree - 1, 0, -1):
-            out = (out + c[k].view(view)) * z
-        return out + c[0].view(view)
+        scale = self.get_buffer("std").reciprocal()
+        shift = (-self.get_buffer("mean") * scale).view(view)
+        # Coefficients of powers are a small product of [k, k] and [k, C]; then one fused pass over
+        # the map for z and one for each step of Horner's rule.
+        c = [row.view(view) for row in self.get_buffer("basis").T @ self.a]
+        z = torch.addcmul(shift, x, scale.view(view))
+        out = c[self.degree]
+        for k in range(self.degree - 1, -1, -1):
+            out = torch.addcmul(c[k], out, z)
+        return out
 
     def extra_repr(self) -> str:
         """Degree and channels, for printed networks."""
