@@ -36,6 +36,31 @@ def test_resnet_mini_has_nine_activations_and_one_pool() -> None:
     ]  # fmt: skip
 
 
+def test_resnet_tiny_has_six_activations() -> None:
+    sites = sites_of(resnet.resnet_tiny((1, 14, 14), 10), (1, 14, 14))
+    chosen = [(s.name, s.elements) for s in sites if s.kind in ("activation", "pool")]
+    assert chosen == [
+        ("stage1.0.relu1", 1568), ("stage1.0.relu2", 1568),
+        ("stage2.0.relu1", 784), ("stage2.0.relu2", 784),
+        ("stage3.0.relu1", 512), ("stage3.0.relu2", 512),
+    ]  # fmt: skip
+    assert relus(sites) == 5728
+    assert sum(s.kind == "conv" for s in sites) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({}, 28_672), ({"first_stride": 2}, 7168), ({"first_stride": 2, "width": 16}, 14_336)],
+)
+def test_resnet_tiny_on_larger_images(options: dict[str, int], count: int) -> None:
+    assert relus(sites_of(resnet.resnet_tiny((1, 32, 32), 12, **options), (1, 32, 32))) == count
+
+
+def test_resnet_tiny_refuses_no_stride() -> None:
+    with pytest.raises(ConfigError, match="resnet_tiny: must be at least 1"):
+        resnet.resnet_tiny((1, 32, 32), 12, first_stride=0)
+
+
 def test_resnet18_on_cifar_has_the_known_number_of_relus() -> None:
     # Source: baseline of the ReLU-reduction papers: 64-channel stem at 32x32, every activation.
     network = resnet.resnet18(CIFAR, 10)
