@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -25,6 +26,7 @@ def exact_masks(
         masking: the sites and units.
         budget: ReLU elements of the whole network, settled ones included.
         kept: free site -> elements it keeps, to select within each site; None to select among all.
+            What whole units leave of these counts goes to further units, where most was left.
 
     Returns:
         Free site -> bool mask of the site's shape.
@@ -34,16 +36,16 @@ def exact_masks(
     """
     flat = {site.name: _checked(scores, site.name, masking.unit_shape(site)).flatten()
             for site in masking.free}  # fmt: skip
-    room = budget - masking.settled_relus
     if kept is not None:
+        units = _units_of(kept, masking)
         chosen = {
-            site.name: _top(flat[site.name], [masking.unit_elements(site)] * len(flat[site.name]),
-                            kept[site.name])
+            site.name: _top(flat[site.name], [1] * len(flat[site.name]), units[site.name])
             for site in masking.free
-        }  # fmt: skip
+        }
     else:
         sizes = [masking.unit_elements(site) for site in masking.free
                  for _ in range(len(flat[site.name]))]  # fmt: skip
+        room = budget - masking.settled_relus
         both = _top(torch.cat([flat[site.name] for site in masking.free]), sizes, room)
         parts = torch.split(both, [len(flat[site.name]) for site in masking.free])
         chosen = {site.name: part for site, part in zip(masking.free, parts, strict=True)}
@@ -73,7 +75,13 @@ def share_out(weights: Mapping[str, float], masking: Masking, budget: int) -> di
         weights: free site -> weight, 0 or more; sites of weight 0 are filled last, evenly.
         masking: the sites.
         budget: ReLU elements of the whole network, settled ones included.
+
+    Raises:
+        ConfigError: a weight is negative, infinite or NaN.
     """
+    for name, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigError(f"{name}: expected a weight of at least 0 (got {weight})")
     elements = {site.name: site.elements for site in masking.free}
     room = max(0, budget - masking.settled_relus)
     kept = dict.fromkeys(elements, 0.0)
@@ -93,6 +101,19 @@ def share_out(weights: Mapping[str, float], masking: Masking, budget: int) -> di
     for name in [n for n in order if whole[n] < elements[n]][:missing]:
         whole[name] += 1
     return whole
+
+
+def _units_of(kept: Mapping[str, int], masking: Masking) -> dict[str, int]:
+    """Free site -> whole units it keeps; no further unit fits into the sum of ``kept``."""
+    size = {site.name: masking.unit_elements(site) for site in masking.free}
+    most = {site.name: site.elements // size[site.name] for site in masking.free}
+    units = {name: min(most[name], kept[name] // size[name]) for name in size}
+    left = sum(kept[name] - units[name] * size[name] for name in size)
+    while fitting := [n for n in size if size[n] <= left and units[n] < most[n]]:
+        best = max(fitting, key=lambda n: (kept[n] - units[n] * size[n]) / size[n])
+        units[best] += 1
+        left -= size[best]
+    return units
 
 
 def _checked(scores: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
