@@ -49,6 +49,7 @@ class CostTable:
         title: one line for people.
         constants: name -> constant.
         path: file it was read from.
+        formulas: which of the family's formulas, where it has several; empty otherwise.
     """
 
     name: str
@@ -56,12 +57,14 @@ class CostTable:
     title: str
     constants: Mapping[str, Constant]
     path: str = ""
+    formulas: str = ""
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits of family, names, values and units."""
+        """16 hexadecimal digits of family, formulas, names, values and units."""
         plain = {n: [c.value, c.unit] for n, c in self.constants.items()}
-        text = json.dumps([self.family, plain], sort_keys=True)
+        family = f"{self.family}/{self.formulas}" if self.formulas else self.family
+        text = json.dumps([family, plain], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def value(self, name: str, unit: str) -> float:
@@ -101,8 +104,8 @@ class CostTable:
     def overridden(self, changes: Mapping[str, float | str], path: str = "overrides") -> CostTable:
         """The table with some values changed: ``{"startup": "1 ms", "boards": 1}``.
 
-        A bare number is taken only for a pure number (unit ``1``, ``op/cycle``); anything else
-        must say its unit.
+        A bare number is taken only for a pure number (unit ``1``, ``op/cycle``) or a width in
+        bits; anything else must say its unit.
 
         Raises:
             ConfigError: an unknown name, no unit, or a unit that measures something else.
@@ -117,7 +120,7 @@ class CostTable:
                     f"{_near(name, constants)}",
                     path=where,
                 )
-            value, unit = _quantity(change, old.unit, where)
+            value, unit = quantity(change, old.unit, where)
             constants[name] = replace(
                 old, value=_number(value, where), unit=unit, source="set in the configuration"
             )
@@ -138,11 +141,18 @@ class CostTable:
             raise ConfigError(f"cannot read the table ({error.strerror})", source=source) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"not a TOML file ({error})", source=source) from error
-        _keys(data, {"family", "title", "constants"}, "", source)
+        _keys(data, {"family", "title", "constants"}, "", source, optional={"formulas"})
         if not isinstance(data["constants"], dict):
             raise ConfigError("expected a table of constants", path="constants", source=source)
         constants = {n: _constant(n, entry, source) for n, entry in data["constants"].items()}
-        return cls(path.stem, str(data["family"]), str(data["title"]), constants, source)
+        return cls(
+            path.stem,
+            str(data["family"]),
+            str(data["title"]),
+            constants,
+            source,
+            str(data.get("formulas", "")),
+        )
 
 
 def find_table(name: str, folder: Path) -> Path:
@@ -205,20 +215,32 @@ def _constant(name: str, entry: Any, source: str) -> Constant:
     return Constant(value, entry["unit"], entry["source"], entry["date"].isoformat())
 
 
-def _keys(data: Mapping[str, Any], wanted: set[str], path: str, source: str) -> None:
+def _keys(
+    data: Mapping[str, Any],
+    wanted: set[str],
+    path: str,
+    source: str,
+    optional: frozenset[str] | set[str] = frozenset(),
+) -> None:
     for key in sorted(wanted - data.keys()):
         raise ConfigError(f"key {key!r} is missing", path=path, source=source)
-    for key in sorted(data.keys() - wanted):
+    known = wanted | optional
+    for key in sorted(data.keys() - known):
         raise ConfigError(
-            f"unknown key {key!r} (known: {', '.join(sorted(wanted))}).{_near(key, wanted)}",
+            f"unknown key {key!r} (known: {', '.join(sorted(known))}).{_near(key, known)}",
             path=path,
             source=source,
         )
 
 
-def _quantity(change: float | str, unit: str, where: str) -> tuple[float, str]:
+def quantity(change: float | str, unit: str, where: str) -> tuple[float, str]:
+    """Number and unit of ``change``, such as ``400 Mbit/s``; the unit must be one like ``unit``.
+
+    Raises:
+        ConfigError: it is no number with a unit, or the unit measures something else; at ``where``.
+    """
     if not isinstance(change, str):
-        if unit not in ("1", "op/cycle"):
+        if unit not in ("1", "op/cycle", "bit"):
             raise ConfigError(f"a unit is needed (got {change!r}; for example '{change} {unit}')",
                               path=where)  # fmt: skip
         return change, unit

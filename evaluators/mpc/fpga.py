@@ -27,12 +27,13 @@ Absolute times rest on these two fits; ratios between placements rest mostly on 
 
 Source: PASNet (DAC 2023; PolyMPCNet), section on the hardware latency model: formulas of 2PC-Conv,
 X2act, average pooling, 2PC-ReLU and 2PC-MaxPool. ``add``, ``linear`` and global average pooling
-are derived here by the same reading (local; a 1 x 1 convolution; an average pool).
+are derived here by the same reading (local; a 1 x 1 convolution; an average pool), and so are the
+polynomials ``poly1`` to ``poly4`` with public coefficients, on the X2act engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evaluators.cost_table import CostTable
@@ -106,12 +107,30 @@ def x2act_steps(ring_bits: float) -> tuple[Step, ...]:
     )
 
 
-def relu_steps(ring_bits: float, digit_bits: float) -> tuple[Step, ...]:
+def poly3_steps(ring_bits: float) -> tuple[Step, ...]:
+    """A polynomial of degree 3 or 4 with public coefficients: x^2, then x^2 times the rest.
+
+    The second product opens two masked values both ways. Derived from X2act by the same reading;
+    the paper has no such operator.
+    """
+    opening = Rate(element=2 * ring_bits)
+    return (
+        *x2act_steps(ring_bits),
+        Step("open both masked factors to S1", bits=opening, transfers=1),
+        Step("open both masked factors to S0", bits=opening, transfers=1),
+        Step("three products of the shares and a scale", operations=Rate(element=4)),
+    )
+
+
+def relu_steps(
+    ring_bits: float, digit_bits: float, compared: float | None = None
+) -> tuple[Step, ...]:
     """2PC-ReLU by oblivious transfer, in four transfers.
 
-    A value is split in U = l / digit_bits digits with 2^digit_bits candidates each.
+    A value is split in U = l / digit_bits digits with 2^digit_bits candidates each; a comparison
+    of fewer bits (``compared``) has fewer digits.
     """
-    digits = ring_bits / digit_bits
+    digits = (compared or ring_bits) / digit_bits
     candidates = 2.0**digit_bits
     matrix = ring_bits * candidates * digits
     return (
@@ -152,11 +171,16 @@ def protocol(ring_bits: float, digit_bits: float) -> Mapping[str, tuple[Step, ..
     folded into the convolution before them and cost nothing.
     """
     average = (Step("add up and scale", operations=Rate(element=2)),)
+    poly3 = poly3_steps(ring_bits)
     return {
         "conv": product_steps(ring_bits),
         "linear": product_steps(ring_bits),
         "relu": relu_steps(ring_bits, digit_bits),
         "x2act": x2act_steps(ring_bits),
+        "poly1": (Step("scale and shift", operations=Rate(element=2)),),
+        "poly2": x2act_steps(ring_bits),
+        "poly3": poly3,
+        "poly4": poly3,
         "maxpool": maxpool_steps(ring_bits, digit_bits),
         "avgpool": average,
         "globalavgpool": average,
@@ -174,28 +198,54 @@ def cost_models(table: CostTable) -> dict[str, LinearCost]:
     table.require(UNITS)
     constant = {name: table.value(name, unit) for name, unit in UNITS.items()}
     _check(constant, table)
-    steps = protocol(constant["ring_bits"], constant["digit_bits"])
-    seconds: dict[str, Rate] = {}
-    bits: dict[str, Rate] = {}
-    transfers: dict[str, Rate] = {}
-    for operator, flow in steps.items():
-        transfers[operator] = Rate(call=sum(step.transfers for step in flow))
-        bits[operator] = sum((step.bits for step in flow), Rate())
-        seconds[operator] = transfers[operator] * constant["startup"] + bits[operator] * (
-            1 / constant["bandwidth"]
-        )
-        operations = sum((step.operations for step in flow), Rate())
-        if operations != Rate():
-            pace = constant[f"parallelism_{operator}"] * constant["frequency"]
-            seconds[operator] += operations * (1 / pace)
+    ring, digit = constant["ring_bits"], constant["digit_bits"]
+    flows: dict[str | tuple[str, int], tuple[Step, ...]] = {}
+    flows.update(protocol(ring, digit).items())
+    # A comparison of fewer bits has whole digits.
+    for digits in range(1, int(ring / digit) + 1):
+        bits = int(digits * digit)
+        flows["relu", bits] = relu_steps(ring, digit, bits)
+    needs = {key: _needs(key, flow, constant) for key, flow in flows.items()}
     power = constant["board_power"] * constant["boards"]
-    rates = {
-        LATENCY: {op: rate * 1e3 for op, rate in seconds.items()},
-        BYTES: {op: rate * (1 / 8e6) for op, rate in bits.items()},
-        ROUNDS: transfers,
-        ENERGY: {op: rate * power for op, rate in seconds.items()},
+    values: dict[Metric, Callable[[_Needs], Rate]] = {
+        LATENCY: lambda n: n.seconds * 1e3,
+        BYTES: lambda n: n.bits * (1 / 8e6),
+        ROUNDS: lambda n: Rate(call=n.transfers),
+        ENERGY: lambda n: n.seconds * power,
     }
-    return {metric.name: LinearCost(metric, rate, table.name) for metric, rate in rates.items()}
+    return {
+        metric.name: LinearCost(
+            metric,
+            {key: value(n) for key, n in needs.items() if isinstance(key, str)},
+            table.name,
+            narrow={key: value(n) for key, n in needs.items() if isinstance(key, tuple)},
+        )
+        for metric, value in values.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """An operator's steps added up."""
+
+    seconds: Rate
+    bits: Rate
+    transfers: float
+
+
+def _needs(
+    key: str | tuple[str, int], flow: tuple[Step, ...], constant: Mapping[str, float]
+) -> _Needs:
+    operator = key if isinstance(key, str) else key[0]
+    transfers = sum(step.transfers for step in flow)
+    bits = sum((step.bits for step in flow), Rate())
+    seconds = Rate(call=transfers) * constant["startup"] + bits * (1 / constant["bandwidth"])
+    operations = sum((step.operations for step in flow), Rate())
+    if operations != Rate():
+        engine = "x2act" if operator.startswith("poly") else operator
+        pace = constant[f"parallelism_{engine}"] * constant["frequency"]
+        seconds += operations * (1 / pace)
+    return _Needs(seconds, bits, transfers)
 
 
 def _check(constant: Mapping[str, float], table: CostTable) -> None:
