@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +9,8 @@ from torch import Tensor
 
 from search.api.errors import ConfigError
 from spaces.masking import Masking
+from spaces.sharing import share_out as share_out
+from spaces.sharing import whole_units
 
 
 def exact_masks(
@@ -37,7 +38,7 @@ def exact_masks(
     flat = {site.name: _checked(scores, site.name, masking.unit_shape(site)).flatten()
             for site in masking.free}  # fmt: skip
     if kept is not None:
-        units = _units_of(kept, masking)
+        units = whole_units(kept, masking)
         chosen = {
             site.name: _top(flat[site.name], [1] * len(flat[site.name]), units[site.name])
             for site in masking.free
@@ -64,56 +65,6 @@ def even_counts(masking: Masking, budget: int) -> dict[str, int]:
     What rounding leaves goes to the sites with the largest remainders, earlier ones first.
     """
     return share_out({site.name: float(site.elements) for site in masking.free}, masking, budget)
-
-
-def share_out(weights: Mapping[str, float], masking: Masking, budget: int) -> dict[str, int]:
-    """Free site -> elements it keeps, in proportion to ``weights``; sums to the budget.
-
-    A site that is full leaves its share to the others.
-
-    Args:
-        weights: free site -> weight, 0 or more; sites of weight 0 are filled last, evenly.
-        masking: the sites.
-        budget: ReLU elements of the whole network, settled ones included.
-
-    Raises:
-        ConfigError: a weight is negative, infinite or NaN.
-    """
-    for name, weight in weights.items():
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ConfigError(f"{name}: expected a weight of at least 0 (got {weight})")
-    elements = {site.name: site.elements for site in masking.free}
-    room = max(0, budget - masking.settled_relus)
-    kept = dict.fromkeys(elements, 0.0)
-    open_sites = set(elements)
-    left = float(min(room, sum(elements.values())))
-    while left > 1e-9 and open_sites:
-        total = sum(weights[n] for n in open_sites)
-        share = {n: weights[n] / total if total > 0 else 1 / len(open_sites) for n in open_sites}
-        given = {n: min(left * share[n], elements[n] - kept[n]) for n in open_sites}
-        for name, amount in given.items():
-            kept[name] += amount
-        left -= sum(given.values())
-        open_sites = {n for n in open_sites if kept[n] < elements[n] - 1e-9}
-    whole = {n: int(k + 1e-9) for n, k in kept.items()}
-    missing = min(room, sum(elements.values())) - sum(whole.values())
-    order = sorted(elements, key=lambda n: kept[n] - whole[n], reverse=True)
-    for name in [n for n in order if whole[n] < elements[n]][:missing]:
-        whole[name] += 1
-    return whole
-
-
-def _units_of(kept: Mapping[str, int], masking: Masking) -> dict[str, int]:
-    """Free site -> whole units it keeps; no further unit fits into the sum of ``kept``."""
-    size = {site.name: masking.unit_elements(site) for site in masking.free}
-    most = {site.name: site.elements // size[site.name] for site in masking.free}
-    units = {name: min(most[name], kept[name] // size[name]) for name in size}
-    left = sum(kept[name] - units[name] * size[name] for name in size)
-    while fitting := [n for n in size if size[n] <= left and units[n] < most[n]]:
-        best = max(fitting, key=lambda n: (kept[n] - units[n] * size[n]) / size[n])
-        units[best] += 1
-        left -= size[best]
-    return units
 
 
 def _checked(scores: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -186,6 +186,12 @@ class TrainsStudents:
         split: Split = self._workload.data.train
         return split
 
+    @property
+    def epoch_images(self) -> int:
+        """Images of one epoch: of its full batches, which are all that training looks at."""
+        size = min(self._options.batch_size, len(self.train_split))
+        return len(self.train_split) // size * size
+
     @staticmethod
     def kind(space: Any) -> str:
         """The kind of the space's candidates."""

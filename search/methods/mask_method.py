@@ -1,8 +1,8 @@
 """What all methods that find masks share: budget, student, equal training, and the candidate.
 
-Every one gets the same number of epochs. A method that learns masks spends a share of them on
-finding the masks and the rest on fine-tuning; one that chooses without training spends all of them
-on fine-tuning. So methods can be compared in one study at equal training.
+Every one gets the same number of epochs. What finding the masks takes of them (training, or images
+looked at) is taken from fine-tuning; a method that chooses blindly spends all of them on
+fine-tuning. So methods can be compared in one study at equal training.
 """
 
 from __future__ import annotations
@@ -29,17 +29,22 @@ if TYPE_CHECKING:
     from search.workloads.data.splits import Split
 
 
-class MaskOptions(TrainingOptions):
-    """Options of every method that finds masks."""
+class StudentOptions(TrainingOptions):
+    """Options of every method that trains networks with masks."""
 
-    relu_budget: Knob = Field(
-        5.0, description="ReLU elements that may stay, in % of the network's (fixed ones count)"
-    )
     optimizer: Literal["sgd", "adam"] = Field("adam", description="of the weights")
     learning_rate: Knob = Field(2e-3, description="peak rate of fine-tuning")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty of the weights")
     calibration_images: int = Field(
         2560, ge=1, description="training images that fitted polynomials take their moments from"
+    )
+
+
+class MaskOptions(StudentOptions):
+    """Options of every method that finds masks within a budget."""
+
+    relu_budget: Knob = Field(
+        5.0, description="ReLU elements that may stay, in % of the network's (fixed ones count)"
     )
 
 
@@ -61,12 +66,14 @@ class MaskTask:
             polynomials fitted. It may be trained in place, and must have those modules in the end.
         masking: where masks go.
         budget: ReLU elements that may stay, settled ones included.
-        epochs: passes over ``split`` that finding the masks may take.
+        epochs: passes over ``split`` that finding the masks may take; what it leaves goes to
+            fine-tuning.
         teacher: the original network, in evaluation mode; not to be changed.
         soft_targets: its logits ``[len(split), classes]``; None without distillation.
         split: the training split, all that may be learned from.
         point: values of the outer parameters.
         ctx: seed, device, progress.
+        kept: free site -> elements it shall keep, where the space decides that.
     """
 
     network: nn.Module
@@ -78,6 +85,7 @@ class MaskTask:
     split: Split
     point: Point
     ctx: Context
+    kept: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ class Masks:
 
     Args:
         masks: free site -> bool mask of the site's shape.
-        gradient_evaluations: images times backward passes spent.
+        gradient_evaluations: images times backward passes spent; an image that only goes forward
+            counts as a third of one, which is its share of the arithmetic.
         facts: short facts for the report.
     """
 
@@ -110,17 +119,17 @@ class MaskMethod(ABC):
     """
 
     name: ClassVar[str]
-    Config: ClassVar[type[MaskOptions]] = MaskOptions
+    Config: ClassVar[type[StudentOptions]] = MaskOptions
     knobs: ClassVar[tuple[str, ...]] = ("relu_budget", "learning_rate", "polynomial_scale")
     decides_space = True
 
-    def __init__(self, workload: Any, config: MaskOptions | None = None, **options: Any) -> None:
+    def __init__(self, workload: Any, config: StudentOptions | None = None, **options: Any) -> None:
         self._config = config or self.Config(**options)
         self._knobs = Knobs(self._config, self.knobs)
         self._students = TrainsStudents(workload, self._config, self.name)
 
     @classmethod
-    def from_config(cls, config: MaskOptions, workload: Any) -> Self:
+    def from_config(cls, config: StudentOptions, workload: Any) -> Self:
         """The method for ``workload``.
 
         Raises:
@@ -161,9 +170,7 @@ class MaskMethod(ABC):
         """
         epochs = _epochs(fidelity, self.name)
         if warm is None:
-            masking = masking_of(space, self.name)
-            budget = masking.budget(self._knobs.value("relu_budget", point))
-            warm, spent = self._masked(masking, budget, point, epochs, ctx, space)
+            warm, spent = self._masked(point, epochs, ctx, space)
             epochs -= spent
         if ctx.should_stop() or epochs <= 0:
             return warm
@@ -175,16 +182,24 @@ class MaskMethod(ABC):
             c=self._knobs.value("polynomial_scale", point),
         )
 
+    def counts(
+        self, space: Space[Any], masking: Masking, point: Point
+    ) -> tuple[int, Mapping[str, int] | None]:
+        """ReLU elements that may stay, and, where the point says so, those of each free site.
+
+        Raises:
+            InfeasibleCandidate: more than there are, or fewer than none or than are fixed.
+        """
+        return masking.budget(self._knobs.value("relu_budget", point)), None
+
     def _masked(
         self,
-        masking: Masking,
-        budget: int,
         point: Point,
         epochs: float,
         ctx: Context,
         space: Space[Any],
     ) -> tuple[Candidate[Any], float]:
-        """The candidate with masks in place and their share of the epochs, before fine-tuning."""
+        """The candidate with masks in place, before fine-tuning, and the epochs it took."""
         from search.methods.exact_masks import exact_masks
         from search.methods.mask_students import (
             fit_polynomials,
@@ -194,6 +209,8 @@ class MaskMethod(ABC):
         )
         from search.workloads.plan import save_weights
 
+        masking = masking_of(space, self.name)
+        budget, kept = self.counts(space, masking, point)
         teacher, soft_targets = self._students.teacher(ctx)
         split = self._students.train_split
         c = self._knobs.value("polynomial_scale", point)
@@ -202,17 +219,18 @@ class MaskMethod(ABC):
             network, teacher.network, split,
             images=self._config.calibration_images, device=ctx.device, seed=ctx.seed,
         )  # fmt: skip
-        choosable = masking.settled_relus < budget < masking.total
-        spent = epochs * self._mask_share() if choosable else 0.0
-        task = MaskTask(
-            network, masking, budget, spent, teacher.network, soft_targets, split, point, ctx
-        )
-        if choosable:
+        spent = 0.0
+        if masking.settled_relus < budget < masking.total:
+            task = MaskTask(
+                network, masking, budget, epochs * self._mask_share(),
+                teacher.network, soft_targets, split, point, ctx, kept,
+            )  # fmt: skip
             found = self.find(task)
             for name, value in (found.facts or {}).items():
                 ctx.note(name, value)
             masks = found.masks
             self._students.spend(ctx, "masks", found.gradient_evaluations)
+            spent = found.gradient_evaluations / self._students.epoch_images
         else:  # nothing or everything stays: no choice to make, and all epochs are fine-tuning
             masks = exact_masks(_equal_scores(masking), masking, budget, kept=None)
         set_masks(network, masks)
@@ -223,7 +241,7 @@ class MaskMethod(ABC):
 
     def _mask_share(self) -> float:
         config = self._config
-        return config.mask_share if isinstance(config, LearnedMaskOptions) else 0.0
+        return config.mask_share if isinstance(config, LearnedMaskOptions) else 1.0
 
 
 def masking_of(space: Any, method: str) -> Masking:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from search.api.errors import ConfigError
 from search.api.network import Site
-from search.methods.exact_masks import even_counts, exact_masks, share_out
+from search.methods.exact_masks import even_counts, exact_masks
 from spaces.masking import Masking
 from spaces.relu import ReluPlacement
 
@@ -133,54 +133,3 @@ def test_even_counts_keep_the_same_share_everywhere() -> None:
     assert sum(kept.values()) == 50
     for site in found.free:
         assert abs(kept[site.name] - 50 / TOTAL * site.elements) < 1
-
-
-WEIGHTS = st.fixed_dictionaries(
-    {n: st.one_of(st.just(0.0), st.floats(1e-6, 1e6)) for n in ("a", "b", "c")}
-)
-
-
-@settings(max_examples=300)
-@given(WEIGHTS, st.integers(0, TOTAL))
-def test_shares_sum_to_the_budget_within_what_sites_hold(
-    weights: dict[str, float], budget: int
-) -> None:
-    kept = share_out(weights, masking(), budget)
-    assert sum(kept.values()) == budget
-    assert all(0 <= kept[n] <= e for n, e in {"a": 64, "b": 24, "c": 5}.items())
-
-
-@settings(max_examples=300)
-@given(WEIGHTS, st.integers(0, TOTAL))
-def test_shares_follow_the_weights_unless_a_site_is_full(
-    weights: dict[str, float], budget: int
-) -> None:
-    kept = share_out(weights, masking(), budget)
-    holds = {"a": 64, "b": 24, "c": 5}
-    for one in kept:
-        for two in kept:
-            if kept[one] < holds[one] and weights[one] >= weights[two] > 0:
-                assert kept[one] >= kept[two] - 1
-            if kept[one] < holds[one] and weights[one] > 0 and weights[two] == 0:
-                assert kept[two] <= 1  # at most what rounding leaves
-
-
-@given(WEIGHTS, st.integers(0, TOTAL), st.floats(1e-3, 1e3))
-def test_only_ratios_of_weights_matter(
-    weights: dict[str, float], budget: int, factor: float
-) -> None:
-    one = share_out(weights, masking(), budget)
-    two = share_out({n: w * factor for n, w in weights.items()}, masking(), budget)
-    assert all(abs(one[n] - two[n]) <= 1 for n in one)
-
-
-def test_shares_leave_out_settled_relus() -> None:
-    found = masking(fixed={"b": "relu"})
-    assert share_out({"a": 1.0, "c": 1.0}, found, 34) == {"a": 5, "c": 5}
-    assert share_out({"a": 1.0, "c": 1.0}, found, 10) == {"a": 0, "c": 0}
-
-
-@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
-def test_weights_must_be_numbers_of_at_least_0(weight: float) -> None:
-    with pytest.raises(ConfigError, match="b: expected a weight of at least 0"):
-        share_out({"a": 1.0, "b": weight, "c": 1.0}, masking(), 10)
