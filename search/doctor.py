@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from search import registry
-from search.api.errors import PluginError
+from search.api.errors import ConfigError, PluginError
 
 Status = Literal["ok", "absent", "wrong"]
 
@@ -61,6 +61,7 @@ def examine() -> list[Finding]:
         _data,
         _extras,
         _crypten,
+        _calibration,
         _cache,
     )
     found: list[Finding] = []
@@ -312,17 +313,42 @@ def _extras() -> Iterator[Finding]:
 
 
 def _crypten() -> Iterator[Finding]:
-    """CrypTen is found by import: its own requirements would pull a CUDA build of PyTorch."""
-    location = _location("crypten")
-    if location is not None:
-        yield Finding("extras", "crypten", "ok", str(location))
+    """Looked for, not imported: that takes a second."""
+    from evaluators.mpc.crypten.shim import INSTALL, VERSION, installed
+
+    if not installed():
+        yield Finding("extras", "crypten", "absent", "not installed (real two-party runs)", INSTALL)
+        return
+    found = version("crypten")
+    if found == VERSION:
+        yield Finding("extras", "crypten", "ok", f"{found} at {_location('crypten')}")
     else:
         yield Finding(
+            "extras", "crypten", "wrong", f"{found} is untested (tested: {VERSION})", INSTALL
+        )
+
+
+def _calibration() -> Iterator[Finding]:
+    """Whether cost models know this host."""
+    from evaluators.mpc.cpu_times import calibration_file, read_cpu_times
+
+    file = calibration_file("crypten")
+    if not file.is_file():
+        yield Finding(
             "extras",
-            "crypten",
+            "calibration of crypten",
             "absent",
-            "not installed (real two-party runs)",
-            f"pip install '{registry.DISTRIBUTION}[2pc]' && pip install --no-deps crypten",
+            "cost_2pc uses the times of its table",
+            "search calibrate 2pc",
+        )
+        return
+    try:
+        yield Finding(
+            "extras", "calibration of crypten", "ok", read_cpu_times(file, "crypten").describe()
+        )
+    except ConfigError as error:
+        yield Finding(
+            "extras", "calibration of crypten", "wrong", str(error), "search calibrate 2pc"
         )
 
 

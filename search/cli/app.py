@@ -223,12 +223,44 @@ def dashboard(
     serve(run_directory, host=host, port=port, storage=storage)
 
 
+calibration = typer.Typer(
+    name="calibrate", help="Measure this host for cost models.", no_args_is_help=True
+)
+app.add_typer(calibration)
+
+
+@calibration.command("2pc")
+def calibrate_2pc(
+    backend: Annotated[str, typer.Option(help="What to measure: crypten.")] = "crypten",
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Time the operators of a two-party backend; about half a minute.
+
+    Kept per host; cost_2pc with `calibration: auto` uses it from then on.
+    """
+    from search.cli.calibrate import calibrate_2pc
+
+    calibrate_2pc(backend, json=json, quiet=quiet)
+
+
 @app.command()
 def doctor(
+    install: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="First install what plain pip cannot: crypten.",
+            show_default=False,
+        ),
+    ] = None,
     json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Look at the installation: what is there, what is missing, what is in the way."""
-    from search.cli.doctor import show_findings
+    from search.cli.doctor import install_package, show_findings
 
+    if install is not None:
+        install_package(install)
     raise typer.Exit(show_findings(json=json))

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_module
+import sys
 
+from search.api.errors import ConfigError
 from search.cli.text import table
 from search.doctor import examine, healthy
 
 _MARKS = {"ok": "ok", "absent": "-", "wrong": "WRONG"}
+
+
+def install_package(name: str) -> None:
+    """Install ``name`` into this environment and check that it can be imported.
+
+    Raises:
+        ConfigError: not something this can install.
+        SearchError: it could not be installed.
+    """
+    if name != "crypten":
+        raise ConfigError(f"--install knows crypten alone (got {name!r})")
+    from evaluators.mpc.crypten.install import install
+
+    print(install(lambda command: print(command, file=sys.stderr)), file=sys.stderr)
 
 
 def show_findings(*, json: bool) -> int:
