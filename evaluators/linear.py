@@ -125,6 +125,11 @@ class LinearCost:
             ) from None
 
     def _narrow(self, work: Work[Any], bits: int) -> Rate:
+        if (work.site, work.operator) in self.sited:
+            raise EvaluationError(
+                f"{work.site}: a comparison of {bits} bits has no cost at a site with a "
+                f"{work.operator} of its own shape (such as ReLU6)"
+            )
         try:
             return self.narrow[work.operator, bits]
         except KeyError:

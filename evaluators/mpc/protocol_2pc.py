@@ -173,13 +173,12 @@ class Protocol2PC:
         return found
 
     def _priced(self, operator: str, flow: Flow) -> Expense:
-        nothing = Rate() if flow.local else None
-        return Expense(
-            flow,
-            self._cpu(operator),
-            rows.rate(self.table, operator, "offline_bytes") or nothing,
-            rows.rate(self.table, operator, "offline_cpu") or nothing,
-        )
+        sent = rows.rate(self.table, operator, "offline_bytes")
+        spent = rows.rate(self.table, operator, "offline_cpu")
+        # Only what sends nothing at all is known to need nothing offline.
+        if flow.local and sent is None and spent is None:
+            sent = spent = Rate()
+        return Expense(flow, self._cpu(operator), sent, spent)
 
     def _cpu(self, operator: str) -> Rate:
         if operator in self._measured:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.cost_table import CostTable, find_table, in_unit
+from evaluators.cost_table import CostTable, find_table, in_unit, quantity
 from search.api.errors import ConfigError
 
 TEXT = """
@@ -139,3 +139,18 @@ def test_find_table(tmp_path: Path) -> None:
     assert find_table("x/my.toml", tmp_path) == Path("x/my.toml")
     with pytest.raises(ConfigError, match="unknown table 'pasnett'.*Did you mean 'pasnet'"):
         find_table("pasnett", tmp_path)
+
+
+def test_formulas_are_optional_and_enter_the_digest(tmp_path: Path) -> None:
+    plain = load(tmp_path)
+    named = load(tmp_path, TEXT.replace('title = "t"', 'title = "t"\nformulas = "rows"'))
+    assert (plain.formulas, named.formulas) == ("", "rows")
+    assert plain.digest != named.digest
+
+
+def test_a_width_in_bits_needs_no_unit(tmp_path: Path) -> None:
+    table = load(tmp_path, TEXT.replace('unit = "1"', 'unit = "bit"'))
+    assert table.overridden({"boards": 32}).value("boards", "bit") == 32
+    assert quantity("100 Mbit/s", "B/s", "here") == (100.0, "Mbit/s")
+    with pytest.raises(ConfigError, match="here: a unit is needed"):
+        quantity(100, "B/s", "here")

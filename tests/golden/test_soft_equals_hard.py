@@ -26,7 +26,16 @@ SITES: tuple[Site, ...] = trace_sites(
     canonicalise(resnet18(SHAPE, 10, stem="imagenet", width=8), SHAPE), SHAPE
 )
 SPACE = ReluPlacement(SITES, fixed={"stem.relu": "relu"})
-MODELS: Mapping[str, CostModel] = {**Cost2PC(SITES).cost_models(), **ReluCount(SITES).cost_models()}
+PROTOCOLS = ("crypten", "semi2k", "delphi")
+MODELS: Mapping[str, CostModel] = {
+    **Cost2PC(SITES).cost_models(),
+    **ReluCount(SITES).cost_models(),
+    **{
+        f"{protocol}.{name}": model
+        for protocol in PROTOCOLS
+        for name, model in Cost2PC(SITES, protocol=protocol, network="wan").cost_models().items()
+    },
+}
 
 NUMBERS: Mapping[str, Callable[[float], Any]] = {
     "float": float,

@@ -6,7 +6,7 @@ from evaluators.cost_table import CostTable, find_table
 from evaluators.linear import Rate
 from evaluators.mpc import fpga
 from evaluators.mpc.cost_2pc import TABLES
-from search.api.errors import ConfigError
+from search.api.errors import ConfigError, EvaluationError
 from search.api.network import Site, fixed_work
 
 TABLE = CostTable.load(find_table("pasnet_fpga", TABLES))
@@ -100,3 +100,25 @@ def test_steps_scale_with_ring_and_digits() -> None:
 
     assert bits(64, 2) == 64 * 32 * 5 + 1
     assert bits(32, 4) == 32 * 8 * 17 + 1
+
+
+def test_polynomials_cost_their_products() -> None:
+    rounds, sent = models()["rounds_2pc"], models()["bytes_2pc"]
+    assert [rounds.cost(one(f"poly{d}")) for d in (1, 2, 3, 4)] == [0, 2, 4, 4]
+    found = [sent.cost(one(f"poly{d}")) * 1e6 / 1000 for d in (1, 2, 3, 4)]
+    assert found == pytest.approx([0, 8, 24, 24])
+    latency = models()["latency_2pc"]
+    assert latency.cost(one("poly2")) == latency.cost(one("x2act"))
+    assert 0 < latency.cost(one("poly1")) < latency.cost(one("poly2"))
+
+
+def test_a_comparison_of_fewer_bits_has_fewer_digits() -> None:
+    work = dataclasses.replace(one("relu")[0], bits=8)  # type: ignore[type-var]
+    whole = dataclasses.replace(one("relu")[0], bits=32)  # type: ignore[type-var]
+    for model in models().values():
+        assert model.cost([whole]) == model.cost(one("relu"))  # type: ignore[list-item]
+    bits = models()["bytes_2pc"].cost([work]) * 8e6  # type: ignore[list-item]
+    assert bits == pytest.approx(1000 * (4 * 32 + 4 * 4 * 32 + 1) + 32)
+    odd = dataclasses.replace(one("relu")[0], bits=7)  # type: ignore[type-var]
+    with pytest.raises(EvaluationError, match="no comparison of 7 bits"):
+        models()["bytes_2pc"].cost([odd])  # type: ignore[list-item]
