@@ -161,7 +161,7 @@ class Ring:
                 share. A value of ``2^(low + width - 1)`` or more has a wrong sign then, and one
                 near 0 may have. None: all bits.
 
-        Source: HummingBird (2023), comparisons in a reduced ring.
+        Source: HummingBird, comparisons in a reduced ring; the window is ours.
         """
         if window is None or (window[0] <= 0 and window[1] >= self.bits):
             return x < 0

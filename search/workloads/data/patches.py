@@ -1,7 +1,7 @@
 """Patches of twelve pictures that come with scikit-image: which picture is a patch from?
 
-Real textures without a download. Where a patch was cut says nothing about its class, so that a
-linear network does hardly better than guessing the brightest pictures, and nonlinearities matter.
+Real textures without a download. A patch may begin anywhere and is brought to one contrast, so
+that a linear network does hardly better than guessing, and nonlinearities matter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PICTURES: Mapping[str, str] = MappingProxyType(
 """File in scikit-image's folder of data -> SHA-256, in order of class.
 
 Those whose halves look alike, so that a network can learn from one what the other is. All are in
-the package itself since scikit-image 0.18; others it fetches on demand, and those are not used.
+the wheel of scikit-image 0.26; others it fetches on demand, and those are not used.
 """
 
 _BANDS = 4  # of the right half; validation and test take turns, so that both see top and bottom
