@@ -13,6 +13,8 @@ from search.methods.mask_method import MaskMethod, MaskOptions, Masks, MaskTask
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spaces.masking import Masking
+
 
 class RandomMasks(MaskMethod):
     """ReLUs stay at random among all units of the network. The baseline of every claim."""
@@ -21,7 +23,8 @@ class RandomMasks(MaskMethod):
 
     def find(self, task: MaskTask) -> Masks:
         """Units drawn without replacement, with the trial's seed."""
-        return Masks(exact_masks(_draws(task), task.masking, task.budget, kept=None))
+        scores = random_scores(task.masking, task.ctx.seed)
+        return Masks(exact_masks(scores, task.masking, task.budget, kept=None))
 
 
 class LayerMaskOptions(MaskOptions):
@@ -49,7 +52,8 @@ class LayerMasks(MaskMethod):
             kept = even_counts(masking, task.budget)
         else:
             kept = _from_one_end(task, reverse=where == "last")
-        return Masks(exact_masks(_draws(task), masking, task.budget, kept=kept))
+        scores = random_scores(masking, task.ctx.seed)
+        return Masks(exact_masks(scores, masking, task.budget, kept=kept))
 
 
 def _from_one_end(task: MaskTask, *, reverse: bool) -> dict[str, int]:
@@ -61,7 +65,7 @@ def _from_one_end(task: MaskTask, *, reverse: bool) -> dict[str, int]:
     return kept
 
 
-def _draws(task: MaskTask) -> dict[str, Tensor]:
-    noise = torch.Generator().manual_seed(task.ctx.seed)
-    masking = task.masking
+def random_scores(masking: Masking, seed: int) -> dict[str, Tensor]:
+    """Free site -> a random score for each unit, in [0, 1)."""
+    noise = torch.Generator().manual_seed(seed)
     return {s.name: torch.rand(masking.unit_shape(s), generator=noise) for s in masking.free}
