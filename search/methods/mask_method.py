@@ -141,6 +141,10 @@ class MaskMethod(ABC):
     def find(self, task: MaskTask) -> Masks:
         """The masks of ``task``: within its budget, exactly at it where units are pixels."""
 
+    def fitted(self, network: nn.Module) -> None:
+        """Called with the student once its polynomials are fitted; may change them in place."""
+        return
+
     def params(self) -> Sequence[Param]:
         """The options given as domains."""
         return self._knobs.params()
@@ -219,6 +223,7 @@ class MaskMethod(ABC):
             network, teacher.network, split,
             images=self._config.calibration_images, device=ctx.device, seed=ctx.seed,
         )  # fmt: skip
+        self.fitted(network)
         spent = 0.0
         if masking.settled_relus < budget < masking.total:
             task = MaskTask(
