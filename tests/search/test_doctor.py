@@ -51,7 +51,26 @@ def test_it_looks_at_everything(found: list[Finding]) -> None:
 def test_what_is_absent_comes_with_its_command(found: list[Finding]) -> None:
     for finding in found:
         if finding.status == "absent":
-            assert "install" in finding.fix
+            assert "install" in finding.fix or finding.fix == "search calibrate 2pc"
+
+
+def test_a_calibration_is_read_or_its_fault_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
+
+    def finding() -> Finding:
+        return next(f for f in doctor.examine() if f.name == "calibration of crypten")
+
+    assert (finding().status, finding().fix) == ("absent", "search calibrate 2pc")
+    file = tmp_path / "calibration" / "2pc-crypten.json"
+    file.parent.mkdir()
+    file.write_text("{}")
+    assert finding().status == "wrong"
+    relu = '"cpu_seconds": {"relu": {"call": 0.001}}'
+    file.write_text(f'{{"schema": 1, "backend": "crypten", "host": "here", {relu}}}')
+    assert finding().status == "ok"
+    assert "measured on here" in finding().detail
 
 
 @pytest.mark.parametrize("name", ["search", "spaces", "evaluators", "agents"])

@@ -28,3 +28,9 @@ def test_something_wrong_ends_with_1(shell: Any, monkeypatch: pytest.MonkeyPatch
     assert "to mend" in result.stdout
     assert "pip install torch" in result.stdout
     assert not json.loads(shell.run("doctor", "--json").stdout)["healthy"]
+
+
+def test_installs_what_it_knows_alone(shell: Any) -> None:
+    result = shell.run("doctor", "--install", "numpy")
+    assert result.exit_code == 2
+    assert "--install knows crypten alone (got 'numpy')" in result.stderr

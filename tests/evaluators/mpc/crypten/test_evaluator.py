@@ -1,4 +1,9 @@
+import contextlib
+import os
+import signal
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from evaluators.mpc.crypten import party
 from evaluators.mpc.crypten.evaluator import Crypten2PC, Crypten2PCConfig
+from search import Study
 from search.api.candidate import Candidate
 from search.api.errors import ConfigError, EvaluationError, MissingExtra
 from search.api.metric import Fidelity
@@ -154,3 +161,64 @@ def test_a_network_without_a_secure_form_names_the_site(tmp_path: Path) -> None:
         Crypten2PC(workload).evaluate(
             Candidate("nonlinearity", NonlinearityPlan(()), weights), FULL, Here()
         )
+
+
+@pytest.mark.crypten
+@pytest.mark.slow
+def test_a_killed_party_fails_its_trial_and_the_study_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole study with the rung on top; the parties of the first trial to reach it are killed."""
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path / "cache"))
+    config = tmp_path / "study.yaml"
+    config.write_text(CONFIG)
+    study = Study.from_yaml(config, overrides=[f"study.directory={tmp_path / 'runs'}"])
+    stop, killed = threading.Event(), list[int]()
+
+    def kill_the_first() -> None:
+        while not stop.is_set() and not killed:
+            for entry in Path("/proc").iterdir():
+                with contextlib.suppress(OSError):
+                    mine = (
+                        entry.name.isdigit()
+                        and str(os.getpid())
+                        == ((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    )
+                    if mine and party.__name__.encode() in (entry / "cmdline").read_bytes():
+                        os.kill(int(entry.name), signal.SIGKILL)
+                        killed.append(int(entry.name))
+                        break
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    study.run()
+    stop.set()
+    killer.join()
+    trials = study.trials()
+    assert [trial.status for trial in trials] == ["failed", "complete"]
+    assert trials[0].outcome is not None
+    assert "was killed by signal 9" in trials[0].outcome.error
+    measured = trials[1].measurement("measured_rounds_2pc")
+    assert measured is not None
+    assert measured.value > 0
+
+
+CONFIG = """
+study: {name: measured, seed: 1}
+workload:
+  name: image_classification
+  network: {name: resnet_mini, width: 4, large_blocks: 1}
+  data: {name: fashion_mini, train: 64, validation: 32, test: 32}
+  teacher: {epochs: 1}
+space: relu_placement
+method: finetune
+searcher: random
+runner: inline
+objectives: [accuracy, measured_latency_2pc]
+ladder:
+  - rung: measured
+    budget: {finetune_epochs: 1}
+    evaluators: [accuracy, {name: crypten_2pc, images: 2, repeats: 1}]
+budget: {trials: 2}
+"""
