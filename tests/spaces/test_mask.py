@@ -1,15 +1,19 @@
 import json
 import pickle
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluators.mpc.cost_2pc import Cost2PC
 from search.api.candidate import Candidate, to_plain
 from search.api.domain import Real, Vector, sample_point
 from search.api.errors import ConfigError, EvaluationError, InfeasibleCandidate
+from search.api.metric import Fidelity
 from search.api.network import Site
 from search.api.protocols import Decodes, HasUsage, Repairing, Space
 from spaces.mask import Densities, MaskDensity, MaskDensityConfig
@@ -77,6 +81,18 @@ def test_counts_cost_what_a_plan_with_such_masks_costs() -> None:
 def test_counts_of_another_network_are_refused() -> None:
     with pytest.raises(EvaluationError, match="not in the network"):
         MaskDensity(SITES).build(HALF).usage(SITES[:2])
+
+
+def test_only_a_layer_that_is_off_saves_rounds() -> None:
+    space = MaskDensity(SITES, activations=("relu", "identity"))
+    cost = Cost2PC(SITES, protocol="crypten", network="wan", calibration="none")
+    found = {}
+    for value in (0.0, 0.1, 1.0):
+        candidate = Candidate(space.kind, space.build({"density": (0.5, value, 0.5)}))
+        measured = cost.evaluate(candidate, Fidelity("cost", 0, {}), None)  # type: ignore[arg-type]
+        found[value] = {m.metric: m.value for m in measured}
+    assert found[0.1]["rounds_2pc"] == found[1.0]["rounds_2pc"] > found[0.0]["rounds_2pc"]
+    assert found[0.1]["bytes_2pc"] < found[1.0]["bytes_2pc"]
 
 
 def test_relaxed_usage_takes_many_plans_at_once() -> None:
@@ -252,3 +268,8 @@ def test_densities_need_every_free_site() -> None:
         MaskDensity(SITES).densities({"relu1": 3})
     with pytest.raises(InfeasibleCandidate, match="relu1: got 300 of 256"):
         MaskDensity(SITES).densities({"relu1": 300, "block.relu1": 0, "block.relu2": 0})
+
+
+def test_loads_without_torch() -> None:
+    code = "import sys, spaces.mask; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
