@@ -129,7 +129,7 @@ class Polynomial(nn.Module):
         # the map for z and one for each step of Horner's rule.
         c = [row.view(view) for row in self.get_buffer("basis").T @ self.a]
         z = torch.addcmul(shift, x, scale.view(view))
-        out = c[self.degree]
+        out: Tensor = c[self.degree]
         for k in range(self.degree - 1, -1, -1):
             out = torch.addcmul(c[k], out, z)
         return out
