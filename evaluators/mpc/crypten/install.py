@@ -1,7 +1,7 @@
 """Install CrypTen beside this project so that it can be imported, with uv or with pip.
 
-What CrypTen needs is the extra ``2pc``; CrypTen itself comes without its declared requirements,
-some of which do not exist any more and one of which would bring another PyTorch.
+What CrypTen needs is the extra ``2pc``; CrypTen itself comes without its declared requirements, one
+of which (``sklearn``) cannot be installed any more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """CrypTen as this project uses it: whether it is there, and how it is imported.
 
-CrypTen 0.4.1 names distributions that no longer exist and ones it does not need, so a plain
+CrypTen 0.4.1 requires a distribution that can no longer be installed (``sklearn``), so a plain
 ``pip install crypten`` fails, and its ONNX converter, imported on ``import crypten`` and never used
 here, looks for modules that PyTorch has moved.
 """
