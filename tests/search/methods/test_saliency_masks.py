@@ -70,7 +70,7 @@ def test_salient_relus_hurt_less_to_keep_than_random_ones(
 
     random = [loss(RandomMasks(workload, relu_budget=20), seed) for seed in range(3)]
     salient = [loss(SnipMasks(workload, relu_budget=20, criterion="fisher"), s) for s in range(3)]
-    assert max(salient) < min(random)
+    assert sum(salient) < sum(random) - 0.15
 
 
 @pytest.mark.parametrize("options", [{"rounds": 0}, {"images": 0}, {"criterion": "size"}])
