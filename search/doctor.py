@@ -61,6 +61,7 @@ def examine() -> list[Finding]:
         _data,
         _extras,
         _crypten,
+        _spu,
         _calibration,
         _cache,
     )
@@ -328,6 +329,21 @@ def _crypten() -> Iterator[Finding]:
         )
 
 
+def _spu() -> Iterator[Finding]:
+    """SPU's environment is asked for its version; nothing of it is imported here."""
+    from evaluators.mpc.spu.environment import VERSION, find_spu, install_command
+
+    found = find_spu()
+    if found is None:
+        detail = "no environment of its own (real runs of SEMI2K and Cheetah)"
+        yield Finding("extras", "spu", "absent", detail, install_command())
+    elif found.version == VERSION:
+        yield Finding("extras", "spu", "ok", f"{found.version} at {found.python}")
+    else:
+        detail = f"{found.version or 'not installed'} at {found.python} (tested: {VERSION})"
+        yield Finding("extras", "spu", "wrong", detail, install_command())
+
+
 def _calibration() -> Iterator[Finding]:
     """Whether cost models know this host."""
     from evaluators.mpc.cpu_times import calibration_file, read_cpu_times
@@ -364,5 +380,7 @@ def _cache() -> Iterator[Finding]:
     except OSError as error:
         yield Finding("cache", "cache", "wrong", f"{folder}: {error.strerror}", fix)
         return
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    ours = (entry for entry in folder.iterdir() if entry.name != "spu")  # an environment, not data
+    files = (file for entry in ours for file in (entry, *entry.rglob("*")) if file.is_file())
+    size = sum(file.stat().st_size for file in files)
     yield Finding("cache", "cache", "ok", f"{folder}, {size / 1e6:.1f} MB of trained teachers etc.")

@@ -149,3 +149,21 @@ def test_a_foreign_package_is_refused_by_the_commands(tmp_path: Path) -> None:
     assert str(tmp_path / "evaluators") in run.stderr
     assert "search doctor" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_spu_is_absent_untested_or_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CIPHER_SEARCH_SPU_PYTHON", raising=False)
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
+    (finding,) = doctor._spu()
+    assert finding.status == "absent"
+    assert finding.fix.endswith("pip install spu==0.9.5")
+    python = tmp_path / "spu" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    for printed, status in (("0.9.3", "wrong"), ("0.9.5", "ok")):
+        python.write_text(f"#!/bin/sh\necho {printed}\n")
+        python.chmod(0o755)
+        (finding,) = doctor._spu()
+        assert finding.status == status
+        assert finding.detail.startswith(f"{printed} at {python}")
+    (cache,) = doctor._cache()
+    assert ", 0.0 MB" in cache.detail  # the environment is not counted
