@@ -44,7 +44,7 @@ class FixedProgram:
         """Site -> largest absolute value (in units of 2^-f) compared there so far."""
         self._public = {name: t.to(self.device) for name, t in self.program.public.items()}
         self._private = {
-            name: self.ring.encode(t.to(self.device)) for name, t in self.program.private.items()
+            name: self.ring.encode(t.to(self.device), rounded=True) for name, t in self.program.private.items()
         }
         last: dict[str, str] = {}
         for step in self.program.steps:
@@ -57,7 +57,7 @@ class FixedProgram:
         Raises:
             EvaluationError: a step is unknown.
         """
-        values = {"x": self.ring.encode(x.to(self.device))}
+        values = {"x": self.ring.encode(x.to(self.device), rounded=True)}
         for step in self.program.steps:
             if step.operator not in _OPERATIONS:
                 raise EvaluationError(f"{step.site}: no fixed-point form of {step.operator!r}")

@@ -49,6 +49,9 @@ class Crypten2PCConfig(BaseModel):
         description="link to play: a profile such as lan, wan, or "
         "{bandwidth: 100 Mbit/s, round_trip: 20 ms}; latency is then simulated",
     )
+    fraction_bits: int = Field(
+        16, ge=8, le=24, description="bits behind the point of the ring of 64 bits"
+    )
     timeout_s: float = Field(300.0, gt=0, description="seconds for one candidate, set-up included")
     port: int | None = Field(
         None, ge=1, le=65535, description="where the parties meet; free ones if absent"
@@ -67,6 +70,7 @@ class Crypten2PC:
         images: validation images that are inferred in secret.
         repeats: timed inferences, of one image each.
         network: a slower link to play; None for loopback as it is.
+        fraction_bits: bits behind the point, see ``run_two_party``.
         timeout_s: seconds for one candidate.
         port: where the parties meet; None for free ones.
 
@@ -85,6 +89,7 @@ class Crypten2PC:
         images: int = 8,
         repeats: int = 5,
         network: Network | None = None,
+        fraction_bits: int = 16,
         timeout_s: float = 300.0,
         port: int | None = None,
     ) -> None:
@@ -97,6 +102,7 @@ class Crypten2PC:
         self._workload = workload
         self._images, self._repeats, self._network = images, repeats, network
         self._timeout_s, self._port = timeout_s, port
+        self._fraction_bits = fraction_bits
 
     @classmethod
     def from_config(cls, config: Crypten2PCConfig, workload: Any) -> Self:
@@ -112,6 +118,7 @@ class Crypten2PC:
             images=config.images,
             repeats=config.repeats,
             network=find_network(config.network),
+            fraction_bits=config.fraction_bits,
             timeout_s=config.timeout_s,
             port=config.port,
         )
@@ -139,6 +146,7 @@ class Crypten2PC:
             lower(network, tuple(images.shape[1:])),
             images,
             repeats=self._repeats,
+            fraction_bits=self._fraction_bits,
             timeout_s=self._timeout_s,
             network=self._network,
             port=self._port,

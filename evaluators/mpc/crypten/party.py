@@ -19,7 +19,7 @@ from torch import Tensor
 
 from evaluators.mpc.crypten.link import slowed
 from evaluators.mpc.crypten.program import Program
-from evaluators.mpc.crypten.secure import run_step, share_private
+from evaluators.mpc.crypten.secure import nearest, run_step, share_private
 from evaluators.mpc.crypten.shim import import_crypten
 from evaluators.mpc.crypten.wire import received_bytes
 from evaluators.mpc.networks import Network
@@ -50,6 +50,7 @@ def main(folder: Path, rank: int) -> None:
     crypten = import_crypten()
     crypten.init()
     crypten.cfg.communicator.verbose = True
+    crypten.cfg.encoder.precision_bits = job["fraction_bits"]
     network = Network(**job["network"]) if job["network"] else None
     for entry in job["programs"]:
         place = folder / entry["name"]
@@ -113,7 +114,8 @@ class _Runner:
     def _infer(self, first: int, count: int) -> tuple[Tensor, dict[str, Any]]:
         """Outputs of samples ``first`` to ``first + count`` (for both), and what it took."""
         communicator = self._communicator
-        x = self._crypten.cryptensor(self._images[first : first + count], src=CLIENT)
+        images = nearest(self._images[first : first + count])
+        x = self._crypten.cryptensor(images, src=CLIENT)
         values: dict[str, Any] = {"x": x}
         communicator.barrier()
         wire = received_bytes()

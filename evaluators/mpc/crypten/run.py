@@ -91,6 +91,7 @@ def run_two_party(
     inputs: Tensor,
     *,
     threads: int = 1,
+    fraction_bits: int = 16,
     repeats: int = 3,
     batch: int = 16,
     timeout_s: float = 300.0,
@@ -104,6 +105,8 @@ def run_two_party(
         program: see :func:`evaluators.mpc.crypten.lower.lower`.
         inputs: ``[n, *program.input_shape]``, on any device.
         threads: of each party.
+        fraction_bits: bits behind the point. More make outputs more exact, and a truncation that
+            goes wrong likelier: by 2^(2 fraction_bits - 64) times the value, per element.
         repeats: timed inferences, each of one sample.
         batch: samples at once in the untimed inferences of the others.
         timeout_s: seconds for everything.
@@ -118,6 +121,7 @@ def run_two_party(
     runs = run_many(
         [(program, inputs)],
         threads=threads,
+        fraction_bits=fraction_bits,
         repeats=repeats,
         batch=batch,
         timeout_s=timeout_s,
@@ -132,6 +136,7 @@ def run_many(
     jobs: Sequence[tuple[Program, Tensor]],
     *,
     threads: int = 1,
+    fraction_bits: int = 16,
     repeats: int = 3,
     batch: int = 16,
     timeout_s: float = 300.0,
@@ -145,6 +150,8 @@ def run_many(
     Args:
         jobs: programs with their inputs.
         threads: of each party.
+        fraction_bits: bits behind the point. More make outputs more exact, and a truncation that
+            goes wrong likelier: by 2^(2 fraction_bits - 64) times the value, per element.
         repeats: timed inferences of each program.
         batch: samples at once in the untimed inferences.
         timeout_s: seconds for all programs together.
@@ -162,6 +169,7 @@ def run_many(
         names = _write(folder, jobs, repeats, batch)
         job = {
             "threads": threads,
+            "fraction_bits": fraction_bits,
             "rendezvous": _meeting_place(folder, port),
             "interface": _loopback_name(),
             "network": asdict(network) if network else None,

@@ -50,9 +50,21 @@ def share_private(program: Program, rank: int) -> dict[str, Any]:
     for step in program.steps:
         for role, shape in step.shapes.items():
             name = f"{step.output}:{role}"
-            value = program.private[name] if rank == 0 else torch.zeros(shape)
+            value = nearest(program.private[name]) if rank == 0 else torch.zeros(shape)
             shared[name] = crypten.cryptensor(value, src=0)
     return shared
+
+
+def nearest(value: Tensor) -> Tensor:
+    """``value`` at the nearest numbers that fixed point can hold.
+
+    CrypTen's own encoding cuts towards zero, which makes all weights a little too small: their
+    errors add up instead of cancelling.
+    """
+    from evaluators.mpc.crypten.shim import import_crypten
+
+    unit = 2.0 ** -import_crypten().cfg.encoder.precision_bits
+    return torch.round(value.double() / unit).mul(unit).float()
 
 
 def run_step(step: Step, values: Mapping[str, Any], program: Program, shared: Any) -> Any:

@@ -112,7 +112,6 @@ def test_a_step_without_a_form_names_its_site() -> None:
 def test_the_errors_are_those_of_a_real_run(operator: str, variance: float) -> None:
     from evaluators.mpc.crypten.run import run_two_party
 
-    # Errors of many units of the last place: those of one unit are drawn afresh in each run.
     network = built(operator, variance)
     x = torch.randn(16, *SHAPE, generator=torch.Generator().manual_seed(5))
     program = lower(network, SHAPE)
@@ -120,7 +119,7 @@ def test_the_errors_are_those_of_a_real_run(operator: str, variance: float) -> N
         floating = network(x).double()
     simulated = FixedProgram(program, Ring(seed=1)).run(x) - floating
     real = run_two_party(program, x, repeats=1).outputs.double() - floating
-    # What both have in common is the rounding of weights; the shares differ.
-    assert float((simulated - real).abs().mean()) < 0.5 * float(real.abs().mean())
-    both_errors = torch.stack([simulated.flatten(), real.flatten()])
-    assert float(torch.corrcoef(both_errors)[0, 1]) > 0.9
+    # Truncations are drawn afresh in each run; their size is what both have in common.
+    ratio = float(simulated.square().mean().sqrt() / real.square().mean().sqrt())
+    assert 0.7 < ratio < 1.4
+    assert float((simulated - real).abs().max()) < 3 * float(real.abs().max())
