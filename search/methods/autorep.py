@@ -11,16 +11,19 @@ plus ``lambda relu(sum(m) / N - B / N)`` for ``N`` elements and a budget of ``B`
 In a short run of the published form the random first values of ``a`` decide most of the masks,
 since the penalty moves all ``a`` alike. So by default ``a`` starts at one value everywhere, and the
 budget descends to ``B`` while masks are learned; docs/decisions/0013 has the measurements. The
-published form is ``{indicator_init: uniform, budget_schedule: constant}``.
+published form is ``{indicator_init: uniform, budget_schedule: constant, budget_weight: 140,
+weight_growth: 0}``.
 
 Source: AutoReP (ICCV 2023), section 3; details of the indicator from its released code.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 
 from search.api.errors import ConfigError
@@ -45,15 +48,22 @@ class AutoRePOptions(GateOptions):
     hysteresis: float = Field(
         0.003, ge=0, description="t: a ReLU goes when a < -t and comes back when a > t"
     )
-    budget_weight: float = Field(
-        14.0,
+    budget_weight: float | None = Field(
+        None,
         gt=0,
-        description="lambda of the hinge on the share of ReLUs above the budget; published: 140",
+        description="lambda of the hinge on the share of ReLUs above the budget, 140 as published; "
+        "absent: such that the hinge pulls at a ReLU with 2/3 of the task's first gradient (rms)",
     )
     budget_schedule: Literal["cubic", "constant"] = Field(
         "cubic",
         description="cubic: the budget of the hinge descends from all ReLUs to the final one; "
         "constant: the final one from the start, as published",
+    )
+    weight_growth: float = Field(
+        10.0,
+        ge=0,
+        description="how fast lambda grows while more ReLUs are kept than the budget of the step "
+        "allows: e^this over all steps at twice the budget; 0 as published",
     )
     indicator_init: Literal["constant", "uniform"] = Field(
         "constant",
@@ -71,6 +81,15 @@ CONSTANT_INIT = 0.1
 """First value of every ``a``: far enough from 0 for the gradients of some steps to spread them."""
 
 
+PULL = 2 / 3
+"""Strength of the hinge, as a share of the task's first gradient, where no ``lambda`` is given.
+
+Measured: 0.24 does not reach the budget in time, 2 and above drown the task (docs/decisions/0013).
+"""
+
+_LEAST_GRADIENT = 1e-8  # a task that does not feel its ReLUs at all still gets to its budget
+
+
 class AutoReP(MaskMethod):
     """ReLUs stay where a discrete indicator, learned with the weights under a budget, says so."""
 
@@ -84,13 +103,14 @@ class AutoReP(MaskMethod):
         rule = AutoRePRule(
             hysteresis=config.hysteresis,
             weight=config.budget_weight,
+            growth=config.weight_growth,
             schedule=config.budget_schedule,
             init=config.indicator_init,
         )
         rate = self._knobs.value("mask_learning_rate", task.point)
         found = learn_gates(task, rule, config, learning_rate=rate)
         masks = exact_masks(found.scores, task.masking, task.budget, kept=None)
-        facts = {"relus_while_learning": list(found.counts)}
+        facts = {"relus_while_learning": list(found.counts), "budget_weight": rule.weight}
         return Masks(masks, found.gradient_evaluations, facts)
 
     def fitted(self, network: nn.Module) -> None:
@@ -113,7 +133,8 @@ class AutoRePRule(GateRule):
 
     Args:
         hysteresis: ``t``.
-        weight: ``lambda``.
+        weight: ``lambda``; None to derive it from the first gradients.
+        growth: exponent of its growth over all steps while the budget is exceeded twofold or more.
         schedule: of the hinge's budget.
         init: first values of ``a``.
     """
@@ -124,12 +145,19 @@ class AutoRePRule(GateRule):
         self,
         *,
         hysteresis: float = 0.003,
-        weight: float = 14.0,
+        weight: float | None = None,
+        growth: float = 0.0,
         schedule: Literal["cubic", "constant"] = "cubic",
         init: Literal["constant", "uniform"] = "constant",
     ) -> None:
         self._t, self._weight, self._schedule, self._init = hysteresis, weight, schedule, init
+        self._growth = growth
         self._steps = 1
+
+    @property
+    def weight(self) -> float | None:
+        """``lambda`` as it is now; None until it is derived."""
+        return self._weight
 
     def start(self, gates: Gates, steps: int, seed: int) -> None:
         """First values of ``a``; every mask keeps all."""
@@ -149,9 +177,36 @@ class AutoRePRule(GateRule):
                 mask.copy_(hysteresis(mask, gated.a, self._t))
 
     def penalty(self, gates: Gates, step: int) -> Tensor:
-        """``lambda relu(sum(m) / N - B / N)``."""
+        """``lambda relu(sum(m) / N - B / N)``; nothing before ``lambda`` is known."""
+        if self._weight is None:
+            return torch.zeros((), device=gates.parameters[0].device)
         budget = annealed_budget(step, self._steps, gates.total, gates.budget, self._schedule)
-        return self._weight * torch.relu(gates.kept() - budget) / gates.total
+        kept = gates.kept()
+        if self._growth:
+            excess = float(kept.detach()) / max(1.0, budget) - 1
+            self._weight *= math.exp(self._growth / self._steps * min(1.0, max(0.0, excess)))
+        return self._weight * torch.relu(kept - budget) / gates.total
+
+    def first_gradients(self, gates: Gates) -> None:
+        """Derive ``lambda`` where none was given."""
+        if self._weight is None:
+            self._weight = PULL * derived_weight(gates)
+
+
+def derived_weight(gates: Gates) -> float:
+    """The ``lambda`` whose hinge pulls at a unit as strongly as the task does (root mean square).
+
+    Args:
+        gates: with the task's gradients in ``a``.
+    """
+    task = torch.cat([
+        (a.grad / F.softplus(a.detach())).flatten() for a in gates.parameters if a.grad is not None
+    ])  # fmt: skip
+    units = [(g.a.numel(), gates.elements[name]) for name, g in gates.sites.items()]
+    square: float = sum(n * size**2 for n, size in units) / sum(n for n, _ in units)
+    pull = math.sqrt(square) / gates.total
+    strength = max(float(task.pow(2).mean().sqrt()), _LEAST_GRADIENT)
+    return strength / pull
 
 
 def hysteresis(mask: Tensor, a: Tensor, t: float) -> Tensor:

@@ -156,6 +156,10 @@ class GateRule(ABC):
     def penalty(self, gates: Gates, step: int) -> Tensor:
         """What is added to the loss of step ``step``."""
 
+    def first_gradients(self, gates: Gates) -> None:
+        """Called once, when ``a`` holds the gradients of step 0, before any update."""
+        return
+
     def epoch_done(self, gates: Gates, epoch: int) -> None:
         """Called after each pass over the data, counted from 1."""
         return
@@ -237,6 +241,8 @@ def learn_gates(
         for_weights.zero_grad(set_to_none=True)
         for_gates.zero_grad(set_to_none=True)
         (loss + rule.penalty(gates, step)).backward()  # type: ignore[no-untyped-call]
+        if step == 0:
+            rule.first_gradients(gates)
         nn.utils.clip_grad_norm_(weights, recipe.clip)
         for_weights.step()
         for_gates.step()

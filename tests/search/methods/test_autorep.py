@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.metric import Fidelity
 from search.methods.autorep import (
     CONSTANT_INIT,
+    PULL,
     AutoReP,
     AutoRePOptions,
     AutoRePRule,
@@ -109,6 +111,57 @@ def test_the_cubic_hinge_asks_for_little_at_first_and_for_the_budget_in_the_end(
     assert asked[-1] == pytest.approx(0.9)
 
 
+def test_lambda_is_derived_from_the_first_gradients_of_the_task() -> None:
+    gates = gates_of([0.1, 1.0, 2.0, -1.0], budget=1)
+    rule = AutoRePRule()
+    rule.start(gates, 10, 0)
+    assert rule.weight is None
+    assert float(rule.penalty(gates, 0)) == 0
+    a = gates.sites["s"].a
+    upstream = torch.tensor([3.0, -3.0, 3.0, -3.0])
+    a.grad = upstream * nn.functional.softplus(a.detach())
+    rule.first_gradients(gates)
+    assert rule.weight == pytest.approx(PULL * 3.0 * 4)
+    a.grad = None
+    rule.penalty(gates, 9).backward()
+    pull = PULL * 3.0 * nn.functional.softplus(a.detach())
+    assert a.grad is not None
+    torch.testing.assert_close(a.grad, pull)
+
+
+def test_lambda_grows_while_the_budget_is_exceeded_and_then_rests() -> None:
+    gates = gates_of([1.0] * 8, budget=2)
+    rule = AutoRePRule(weight=1.0, growth=5.0, schedule="constant")
+    rule.start(gates, 10, 0)
+    for step in range(10):
+        rule.penalty(gates, step)
+    assert rule.weight == pytest.approx(math.exp(5.0))  # four times the budget counts as twice
+    mask = gates.sites["s"].get_buffer("mask")
+    mask.copy_(torch.arange(8) < 3)  # half as much again
+    rule.penalty(gates, 0)
+    assert rule.weight == pytest.approx(math.exp(5.0 + 0.25))
+    mask.copy_(torch.arange(8) < 2)
+    rule.penalty(gates, 0)
+    assert rule.weight == pytest.approx(math.exp(5.0 + 0.25))
+
+
+def test_a_given_lambda_stays() -> None:
+    gates = gates_of([0.1] * 4)
+    gates.sites["s"].a.grad = torch.ones(4)
+    rule = AutoRePRule(weight=7.0)
+    rule.first_gradients(gates)
+    assert rule.weight == 7.0
+
+
+def test_a_task_without_gradient_still_gets_a_lambda() -> None:
+    gates = gates_of([0.1] * 4)
+    gates.sites["s"].a.grad = torch.zeros(4)
+    rule = AutoRePRule()
+    rule.first_gradients(gates)
+    assert rule.weight is not None
+    assert rule.weight > 0
+
+
 @pytest.mark.parametrize("replacement", ["identity", "poly2", "x2act"])
 @pytest.mark.parametrize("percent", [0, 5, 40, 100])
 def test_the_count_is_exactly_the_budget(
@@ -168,7 +221,9 @@ def test_learning_leaves_the_order_of_the_first_values_where_the_paper_keeps_it(
     draws = {s.name: torch.rand(s.input_shape, generator=noise) for s in masking.free}
     first = exact_masks(draws, masking, budget, kept=None)
     for init in ("uniform", "constant"):
-        method = AutoReP(workload, relu_budget=20, batch_size=64, indicator_init=init)
+        method = AutoReP(
+            workload, relu_budget=20, batch_size=64, indicator_init=init, budget_weight=140.0
+        )
         made = method.produce(space(workload), {}, RUNG, recorder(init), None)
         assert made.weights is not None
         masks = masks_of(network_of(workload, made.payload, made.weights))
