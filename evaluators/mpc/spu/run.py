@@ -249,9 +249,10 @@ class _Watch:
 
 def _obituary(role: str, code: int, folder: Path) -> str:
     said, log = folder / f"{role}.{party.ERROR}", folder / f"{role}.log"
-    text = (said if said.exists() else log).read_text("utf-8", "replace").strip()
+    text = (said if said.exists() else log).read_text("utf-8", "replace")
+    lines = [line for line in text.splitlines() if line.strip() and "] [info] [" not in line]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    why = f": {text.splitlines()[-1].strip()}" if text else ""
+    why = f": {lines[-1].strip()}" if lines else ""
     return f"SPU run: the process {_NAMES[role]} {how}{why}"
 
 
