@@ -10,6 +10,7 @@ parameters of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from search.api.candidate import Violation
@@ -17,10 +18,13 @@ from search.api.domain import Choice, Param, Point, Value, Vector
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.network import N, Site, Usage, Work, fixed_work, scaled_work
 from spaces.masking import GRANULARITIES, Masking
+from spaces.nested import MemberPlan, NestedPlan, decode_plan
 from spaces.plan import ArtefactRef as ArtefactRef
 from spaces.plan import NonlinearityPlan as NonlinearityPlan
 from spaces.plan import SiteChoice as SiteChoice
 from spaces.plan import check_shares, work_operator
+from spaces.relu_bits import NAME as RELU_BITS
+from spaces.relu_bits import ReluBits
 from spaces.relu_options import ACTIVATIONS, POOLS, fixed_sites, operators_of
 from spaces.relu_options import ReluPlacementConfig as ReluPlacementConfig
 
@@ -38,6 +42,8 @@ class ReluPlacement:
         fixed: site name or glob -> operator; these sites leave the search.
         max_relus: upper bound of ReLU elements per sample, those of fixed sites included. Max
             pools are not counted.
+        relu_bits: widths in bits that a ReLU's comparison may have, chosen per site; None compares
+            on the whole ring. Layers only.
 
     Raises:
         ConfigError: an unknown granularity, operator or site; nothing to choose; no legal plan.
@@ -55,6 +61,7 @@ class ReluPlacement:
         pools: Sequence[str] = ("avg", "max"),
         fixed: Mapping[str, str] | None = None,
         max_relus: int | None = None,
+        relu_bits: Sequence[int] | None = None,
     ) -> None:
         if granularity not in GRANULARITIES:
             raise ConfigError(
@@ -93,6 +100,7 @@ class ReluPlacement:
         self._elements = tuple(elements[n] for n in self._groups["activation"])
         self._fixed_relus = sum(elements[n] for n, op in self._fixed.items() if op == "relu")
         self._check_budget(acts)
+        self._bits = None if relu_bits is None else self._widths(relu_bits)
 
     @classmethod
     def from_config(cls, config: ReluPlacementConfig, workload: Any) -> Self:
@@ -113,6 +121,7 @@ class ReluPlacement:
             pools=config.pools,
             fixed=config.fixed,
             max_relus=config.max_relus,
+            relu_bits=config.relu_bits,
         )
 
     @property
@@ -150,13 +159,17 @@ class ReluPlacement:
         return Masking(self._sites, free, settled, others.pop(), self._granularity)
 
     def params(self) -> Sequence[Param]:
-        """``activation`` and ``pool``: vectors over the free sites in execution order; nothing
-        where a method must find masks (channels, pixels).
+        """``activation`` and ``pool``: vectors over the free sites in execution order, and
+        ``relu_bits`` if asked for; nothing where a method must find masks (channels, pixels).
         """
-        return self._params if self._granularity == "layer" else ()
+        if self._granularity != "layer":
+            return ()
+        return self._params if self._bits is None else (*self._params, self._bits.param)
 
     def members(self, param: str) -> tuple[str, ...]:
-        """The free sites behind the entries of ``param`` (``activation`` or ``pool``)."""
+        """The sites behind the entries of ``param`` (``activation``, ``pool``, ``relu_bits``)."""
+        if param == RELU_BITS and self._bits is not None:
+            return self._bits.sites
         return self._groups[param]
 
     def check(self, point: Point) -> Sequence[Violation]:
@@ -167,6 +180,8 @@ class ReluPlacement:
             for p in self._params
             if not self._in_domain(p, point.get(p.name))
         ]  # fmt: skip
+        if self._bits is not None:
+            found += self._bits.check(point)
         if found or self._max_relus is None:
             return found
         excess = self._relus(point.get("activation", ())) - self._max_relus
@@ -194,7 +209,12 @@ class ReluPlacement:
         chosen = dict(self._fixed)
         for param in self._params:
             chosen |= zip(self._groups[param.name], point[param.name], strict=True)  # type: ignore[arg-type]
-        return self.plan(chosen)
+        plan = self.plan(chosen)
+        return (
+            plan
+            if self._bits is None
+            else replace(plan, choices=self._bits.set(plan.choices, point))
+        )
 
     def plan(self, chosen: Mapping[str, str]) -> NonlinearityPlan:
         """The plan with operator ``chosen[site]`` at every free site.
@@ -214,7 +234,12 @@ class ReluPlacement:
     def point(self, plan: NonlinearityPlan) -> Point:
         """The point whose plan is ``plan`` (inverse of ``build``)."""
         chosen = plan.as_mapping()
-        return {p.name: tuple(chosen[n] for n in self._groups[p.name]) for p in self._params}
+        point: dict[str, Value] = {
+            p.name: tuple(chosen[n] for n in self._groups[p.name]) for p in self._params
+        }
+        if self._bits is not None:
+            point[RELU_BITS] = self._bits.read(plan.choices)
+        return point
 
     def repair(self, point: Point) -> Point:
         """A legal point near ``point``: illegal entries take the first option, then ReLUs go.
@@ -236,6 +261,10 @@ class ReluPlacement:
             fixed[param.name] = tuple(v if v in options else options[0] for v in value)
         if self._max_relus is not None and "activation" in fixed:
             fixed["activation"] = self._within_budget(fixed["activation"])  # type: ignore[arg-type]
+        if self._bits is not None:
+            chosen = dict(self._fixed)
+            chosen |= zip(self._groups["activation"], fixed.get("activation", ()), strict=True)  # type: ignore[arg-type]
+            fixed[RELU_BITS] = self._bits.repair(point, chosen)
         return fixed
 
     def usage(self, payload: NonlinearityPlan) -> Usage[float]:
@@ -266,9 +295,19 @@ class ReluPlacement:
                 works.append(fixed_work(site, None if own is None else work_operator(own)))
         return works
 
-    def decode(self, data: Any) -> NonlinearityPlan:
-        """The plan from its JSON form; see ``NonlinearityPlan.decode``."""
-        return NonlinearityPlan.decode(data)
+    def decode(self, data: Any) -> NonlinearityPlan | MemberPlan | NestedPlan:
+        """The plan from its JSON form, be it of one network or of nested ones."""
+        return decode_plan(data)
+
+    def _widths(self, options: Sequence[int]) -> ReluBits:
+        if self._granularity != "layer":
+            raise ConfigError(
+                f"widths are chosen per layer (got granularity {self._granularity})",
+                path="space.relu_bits",
+            )
+        may = {n for n in self._groups["activation"] if "relu" in self._options[n]}
+        may |= {n for n, operator in self._fixed.items() if operator == "relu"}
+        return ReluBits([s.name for s in self._sites if s.name in may], options)
 
     def _param(self, name: str) -> Param:
         members = self._groups[name]

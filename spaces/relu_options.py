@@ -39,6 +39,11 @@ class ReluPlacementConfig(BaseModel):
     max_relus: int | None = Field(
         None, description="upper bound of ReLU elements per sample, fixed ones included"
     )
+    relu_bits: tuple[int, ...] | None = Field(
+        None,
+        description="widths in bits that the comparison of a ReLU may have, chosen per site: such "
+        "as [8, 10, 12, 64]; absent: the whole ring. Granularity layer only",
+    )
 
 
 def operators_of(names: Sequence[str], known: tuple[str, ...], path: str) -> tuple[str, ...]:
