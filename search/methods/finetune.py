@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from search.api.network import Site
     from search.api.protocols import Context, Space
     from search.methods.teacher import Teacher
+    from search.methods.trainer import Recipe
     from search.workloads.data.splits import Split
 
 
@@ -251,7 +252,7 @@ class TrainsStudents:
             )  # fmt: skip
         else:
             network = load_student(teacher.network, choices, self.sites, start.weights)
-        recipe = self._recipe(epochs, learning_rate)
+        recipe = self.recipe(epochs, learning_rate)
         helper: Any = soft_targets
         if recipe.augmentation != "none" and recipe.distillation:
             helper = teacher.network.to(ctx.device)
@@ -275,7 +276,8 @@ class TrainsStudents:
         path.write_text(json.dumps(phases), encoding="utf-8")
         ctx.note("gradient_evaluations", sum(phases.values()))
 
-    def _recipe(self, epochs: float, learning_rate: float) -> Any:
+    def recipe(self, epochs: float, learning_rate: float) -> Recipe:
+        """How to train for ``epochs`` with this peak rate; the rest as the options say."""
         from search.methods.trainer import Recipe
 
         o = self._options

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from search.api.errors import ConfigError, EvaluationError
 from search.api.network import Site
 from search.workloads.masked import check_masks
+from search.workloads.nested import load_nested
 from search.workloads.operators import make_operator, operator_of
 
 M = TypeVar("M", bound=nn.Module)
@@ -76,8 +77,9 @@ def network_of(workload: Any, payload: Placed, weights: Path, *, device: str = "
 
     Args:
         workload: gives the network (``build``) and its sites.
-        payload: the plan.
-        weights: what :func:`save_weights` wrote for that plan.
+        payload: the plan; one with a ``level`` is a member of nested networks.
+        weights: what :func:`save_weights` wrote for that plan; for a member what
+            :func:`~search.workloads.nested.save_nested` wrote for all members.
         device: where.
 
     Raises:
@@ -86,7 +88,7 @@ def network_of(workload: Any, payload: Placed, weights: Path, *, device: str = "
     """
     network: nn.Module = workload.build(0)
     apply_plan(network, payload.as_mapping(), workload.sites())
-    load_weights(network, weights)
+    load_weights(network, weights, level=getattr(payload, "level", None))
     check_masks(network, payload.masks())
     return network.to(device).eval()
 
@@ -112,8 +114,13 @@ def save_weights(module: nn.Module, path: Path) -> Path:
     return path
 
 
-def load_weights(module: M, path: Path) -> M:
+def load_weights(module: M, path: Path, *, level: int | None = None) -> M:
     """Read what :func:`save_weights` wrote into ``module``, on whatever device that is.
+
+    Args:
+        module: the network.
+        path: the file.
+        level: of the member to take out of a file of nested networks; None for one network.
 
     Returns:
         ``module`` itself.
@@ -122,15 +129,7 @@ def load_weights(module: M, path: Path) -> M:
         EvaluationError: the file is missing or unreadable, or names or shapes differ; the module
             is unchanged then.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path, device="cpu")
-    except FileNotFoundError as error:
-        raise EvaluationError(f"weights {path}: no such file") from error
-    except (SafetensorError, OSError) as error:
-        raise EvaluationError(f"weights {path}: not readable as safetensors: {error}") from error
+    state = _read(path) if level is None else load_nested(path).member(level)
     problems = _differences(module.state_dict(), state)
     if problems:
         raise EvaluationError(
@@ -139,6 +138,18 @@ def load_weights(module: M, path: Path) -> M:
         )
     module.load_state_dict(state)
     return module
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except FileNotFoundError as error:
+        raise EvaluationError(f"weights {path}: no such file") from error
+    except (SafetensorError, OSError) as error:
+        raise EvaluationError(f"weights {path}: not readable as safetensors: {error}") from error
 
 
 def _module_at(network: nn.Module, name: str) -> nn.Module:
