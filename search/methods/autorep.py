@@ -23,7 +23,6 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 
 from search.api.errors import ConfigError
@@ -86,8 +85,6 @@ PULL = 2 / 3
 
 Measured: 0.24 does not reach the budget in time, 2 and above drown the task (docs/decisions/0013).
 """
-
-_LEAST_GRADIENT = 1e-8  # a task that does not feel its ReLUs at all still gets to its budget
 
 
 class AutoReP(MaskMethod):
@@ -199,14 +196,9 @@ def derived_weight(gates: Gates) -> float:
     Args:
         gates: with the task's gradients in ``a``.
     """
-    task = torch.cat([
-        (a.grad / F.softplus(a.detach())).flatten() for a in gates.parameters if a.grad is not None
-    ])  # fmt: skip
     units = [(g.a.numel(), gates.elements[name]) for name, g in gates.sites.items()]
     square: float = sum(n * size**2 for n, size in units) / sum(n for n, _ in units)
-    pull = math.sqrt(square) / gates.total
-    strength = max(float(task.pow(2).mean().sqrt()), _LEAST_GRADIENT)
-    return strength / pull
+    return gates.task_strength() * gates.total / math.sqrt(square)
 
 
 def hysteresis(mask: Tensor, a: Tensor, t: float) -> Tensor:

@@ -40,6 +40,9 @@ the spread of the initial values, 1. Published runs take about 78,000 steps of 0
 hundred steps needs a higher rate, not another penalty.
 """
 
+# A task that does not feel its gates at all still gets to its budget.
+_LEAST_GRADIENT = 1e-8
+
 
 class GateOptions(LearnedMaskOptions):
     """Options of methods that learn masks by gradient."""
@@ -133,6 +136,16 @@ class Gates:
         """ReLU elements that the gates keep, settled ones included; with gradient."""
         found = [g.gate().sum() * self.elements[n] for n, g in self.sites.items()]
         return torch.stack(found).sum() + self.settled
+
+    def task_strength(self) -> float:
+        """Root mean square of the task's gradient towards a gate, when ``a`` holds gradients."""
+        found = []
+        for gated in self.sites.values():
+            if gated.a.grad is not None:
+                pull = F.softplus(gated.a.detach()) if gated.hard else 1.0
+                found.append((gated.a.grad / pull).flatten())
+        strength = float(torch.cat(found).pow(2).mean().sqrt()) if found else 0.0
+        return max(strength, _LEAST_GRADIENT)
 
     def scores(self) -> dict[str, Tensor]:
         """Site -> auxiliary parameters, detached."""

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 class SNLOptions(GateOptions):
     """Options of ``method: {name: snl}``."""
 
-    l1_weight: float = Field(4e-3, ge=0, description="alpha: first weight of the gates' L1 norm")
+    l1_weight: float | None = Field(
+        None,
+        ge=0,
+        description="alpha: first weight of the gates' L1 norm, 1e-5 as published; absent: the "
+        "task's first gradient towards a gate (root mean square)",
+    )
     l1_growth: float = Field(
         2.0, ge=1, description="factor on alpha after an epoch that leaves more gates than allowed"
     )
@@ -54,7 +59,7 @@ class SNL(MaskMethod):
         rate = self._knobs.value("mask_learning_rate", task.point)
         found = learn_gates(task, rule, config, learning_rate=rate)
         masks = exact_masks(found.scores, task.masking, task.budget, kept=None)
-        facts = {"relus_while_learning": list(found.counts)}
+        facts = {"relus_while_learning": list(found.counts), "l1_weight": rule.weight}
         return Masks(masks, found.gradient_evaluations, facts)
 
 
@@ -62,7 +67,7 @@ class SNLRule(GateRule):
     """Real gates under an L1 norm whose weight grows.
 
     Args:
-        weight: alpha of the first epoch.
+        weight: alpha of the first epoch; None to derive it from the first gradients.
         growth: factor per epoch that ends above the budget.
         threshold: above it a gate counts as kept.
     """
@@ -70,7 +75,7 @@ class SNLRule(GateRule):
     hard = False
 
     def __init__(
-        self, *, weight: float = 4e-3, growth: float = 2.0, threshold: float = 0.01
+        self, *, weight: float | None = None, growth: float = 2.0, threshold: float = 0.01
     ) -> None:
         self.weight, self._growth, self._threshold = weight, growth, threshold
 
@@ -81,12 +86,19 @@ class SNLRule(GateRule):
                 gated.a.fill_(1.0)
 
     def penalty(self, gates: Gates, step: int) -> Tensor:
-        """``alpha ||a||_1``."""
+        """``alpha ||a||_1``; nothing before alpha is known."""
+        if self.weight is None:
+            return torch.zeros((), device=gates.parameters[0].device)
         return self.weight * torch.stack([a.abs().sum() for a in gates.parameters]).sum()
+
+    def first_gradients(self, gates: Gates) -> None:
+        """Derive alpha where none was given."""
+        if self.weight is None:
+            self.weight = gates.task_strength()
 
     def epoch_done(self, gates: Gates, epoch: int) -> None:
         """Let alpha grow while more gates are alive than the budget allows."""
-        if self.counts(gates) > gates.budget:
+        if self.weight is not None and self.counts(gates) > gates.budget:
             self.weight *= self._growth
 
     def counts(self, gates: Gates) -> float:

@@ -49,6 +49,18 @@ def test_alpha_grows_until_few_enough_gates_are_alive() -> None:
     assert rule.weight == 1.5
 
 
+def test_alpha_is_derived_from_the_first_gradients_of_the_task() -> None:
+    gates = gates_of(1.0, 1.0)
+    gates.sites["s"].a.grad = torch.tensor([0.3, -0.4])
+    rule = SNLRule()
+    assert float(rule.penalty(gates, 0)) == 0
+    rule.first_gradients(gates)
+    assert rule.weight == pytest.approx((0.25 / 2) ** 0.5)
+    given = SNLRule(weight=0.0)
+    given.first_gradients(gates)
+    assert given.weight == 0.0
+
+
 @pytest.mark.parametrize("replacement", ["identity", "poly2"])
 @pytest.mark.parametrize("percent", [5, 40])
 def test_the_count_is_exactly_the_budget(
