@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from search.api.metric import Metric
@@ -25,13 +25,25 @@ def render_figure(family: Family, form: str) -> bytes:
             its best value so far; with no scored trial a sentence.
         form: ``png`` or ``svg``.
     """
+    pairs = axis_pairs(family)[:_MAX_PANELS]
+    columns = min(len(pairs), 3) or 1
+    rows = max(1, -(-len(pairs) // columns))
+    size = (7.2, 4.8) if columns == 1 else (5.4 * columns, 4.4 * rows)
+    return drawn(lambda figure: _fill(figure, family, pairs, rows, columns), size, form)
+
+
+def drawn(draw: Callable[[Any], None], size: tuple[float, float], form: str) -> bytes:
+    """The bytes of a picture that ``draw`` puts into a Matplotlib figure; equal each time.
+
+    Args:
+        draw: fills the figure.
+        size: width and height in inches.
+        form: ``png`` or ``svg``.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    pairs = axis_pairs(family)[:_MAX_PANELS]
-    columns = min(len(pairs), 3) or 1
-    rows = max(1, -(-len(pairs) // columns))
     style: Any = {
         "svg.hashsalt": "cipher-search",
         "svg.fonttype": "none",
@@ -44,14 +56,20 @@ def render_figure(family: Family, form: str) -> bytes:
         "ytick.color": _INK,
     }
     with matplotlib.rc_context(style):
-        size = (7.2, 4.8) if columns == 1 else (5.4 * columns, 4.4 * rows)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        _fill(figure, family, pairs, rows, columns)
+        draw(figure)
         out = io.BytesIO()
         metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
         figure.savefig(out, format=form, dpi=160, metadata=metadata)
     return out.getvalue()
+
+
+def tidy(panel: Any) -> None:
+    """A light grid behind the marks, no frame above and to the right."""
+    panel.grid(True, color=_GRID, linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def _fill(
@@ -63,15 +81,13 @@ def _fill(
     evidence = evidence_of(family)
     panels = [figure.add_subplot(rows, columns, k + 1) for k in range(max(1, len(pairs)))]
     for panel in panels:
-        panel.grid(True, color=_GRID, linewidth=0.8)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        tidy(panel)
     if not pairs:
-        _history(panels[0], family, _axis_title(family.objectives[0], evidence))
+        _history(panels[0], family, axis_title(family.objectives[0], evidence))
     for panel, (x, y) in zip(panels, pairs, strict=False):
         _front_panel(panel, family, x, y)
-        panel.set_xlabel(_axis_title(family.objectives[x], evidence))
-        panel.set_ylabel(_axis_title(family.objectives[y], evidence))
+        panel.set_xlabel(axis_title(family.objectives[x], evidence))
+        panel.set_ylabel(axis_title(family.objectives[y], evidence))
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)),
@@ -119,6 +135,7 @@ def _history(panel: Any, family: Family, title: str) -> None:
     panel.set_ylabel(title)
 
 
-def _axis_title(metric: Metric, evidence: dict[str, str]) -> str:
+def axis_title(metric: Metric, evidence: dict[str, str]) -> str:
+    """Name, unit, evidence and direction of a metric, for an axis."""
     way = "lower" if metric.goal == "min" else "higher"
     return f"{label(metric)}, {evidence.get(metric.name, 'never taken')} ({way} is better)"

@@ -7,6 +7,7 @@ forbids the page to load anything.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from html import escape
@@ -16,6 +17,7 @@ from search.api.metric import EVIDENCE
 from search.report.family import Family, values_of
 from search.report.importance import Importance, importance_of
 from search.report.markdown import summary
+from search.report.members import has_members, members_tables, render_members
 from search.report.numbers import format_number, format_seconds, plain
 from search.report.page_data import page_data, script_json
 from search.report.provenance import evidence_of, evidence_table, provenance_table
@@ -53,7 +55,7 @@ def render_html(family: Family) -> str:
         "summary": escape(summary(family)),
         "cards": _cards(family),
         "front_intro": escape(_front_intro(family)),
-        "front_tables": _table(front_table(family.main)),
+        "front_tables": _table(front_table(family.main)) + _members(family),
         "arms_tables": "".join(
             [_table(baselines_table(family)), _table(best_table(family))]
             + [_table(front_table(arm)) for arm in family.arms[1:]]
@@ -145,6 +147,17 @@ def _front_intro(family: Family) -> str:
         "Filled points with a line make the front, pale ones are dominated, crosses break a "
         "constraint. Click a point to inspect its network."
     )
+
+
+def _members(family: Family) -> str:
+    """Picture and tables of members; nothing for studies of single networks."""
+    if not has_members(family):
+        return ""
+    picture = base64.b64encode(render_members(family, "svg")).decode()
+    title = "Members: accuracy against budget"
+    image = f'<img alt="{title}" style="max-width:100%" src="data:image/svg+xml;base64,{picture}">'
+    tables = "".join(_table(table) for table in members_tables(family))
+    return f'<div class="card"><h3>{title}</h3>{image}</div>{tables}'
 
 
 def _importance_intro(family: Family, importances: list[Importance]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from search.report.family import Family
+from search.report.members import members_tables
 from search.report.numbers import label
 from search.report.provenance import evidence_of, evidence_table, provenance_table
 from search.report.table import Table
@@ -21,12 +22,13 @@ from search.report.tables import (
 _SPECIAL = re.compile(r"([\\`*\[\]|~])")
 
 
-def render_markdown(family: Family, picture: str = "") -> str:
+def render_markdown(family: Family, picture: str = "", members: str = "") -> str:
     """The whole report; strings from people and plugins cannot become markup.
 
     Args:
         family: what to report.
         picture: file name of a picture of the front beside the report, if there is one.
+        members: the same of a picture of members.
     """
     study = family.main.snapshot
     evidence = evidence_of(family)
@@ -38,7 +40,9 @@ def render_markdown(family: Family, picture: str = "") -> str:
         text = f"{way}, {kind}. {metric.doc}"
         parts.append(f"- **{escape(label(metric))}**: {escape(text)}")
     parts += ["", f"![Front]({picture})", ""] if picture else [""]
-    tables = [front_table(family.main), baselines_table(family), best_table(family)]
+    parts += [f"![Members]({members})", ""] if members else []
+    tables = [front_table(family.main), *members_tables(family)]
+    tables += [baselines_table(family), best_table(family)]
     tables += [front_table(arm) for arm in family.arms[1:]]
     tables += [evidence_table(family), constraints_table(family), counts_table(family)]
     tables += [failures_table(family), timing_table(family), provenance_table(family)]

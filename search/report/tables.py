@@ -9,6 +9,7 @@ from statistics import median
 from search.api.metric import Constraint, Metric
 from search.api.snapshot import Snapshot
 from search.api.trial import Trial
+from search.report.ensemble import of_members
 from search.report.family import Arm, Family, values_of
 from search.report.numbers import (
     first_line,
@@ -45,9 +46,15 @@ def front_table(arm: Arm) -> Table:
     """Every trial of the front: objectives, other metrics, test split, parameters and plan."""
     study = arm.snapshot
     chosen = {m.name for m in study.objectives}
-    others = [m for name, m in study.metrics.items() if name not in chosen]
+    # Values of members have a table of their own.
+    apart = of_members(study.metrics)
+    others = [m for name, m in study.metrics.items() if name not in chosen | apart]
     others = [m for m in others if any(t.measurement(m.name) for t in arm.front)]
-    tested = [m for m in study.metrics.values() if any(on_test_split(t, m.name) for t in arm.front)]
+    tested = [
+        m
+        for name, m in study.metrics.items()
+        if name not in apart - chosen and any(on_test_split(t, name) for t in arm.front)
+    ]
     with_plan = any(plan_summary(t) for t in arm.front)
     rows = []
     for t in arm.front[:_MOST_ROWS]:

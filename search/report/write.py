@@ -11,6 +11,7 @@ from pathlib import Path
 from search.api.errors import ConfigError, StoreError
 from search.api.snapshot import Snapshot
 from search.report.family import Family, family_of
+from search.report.members import has_members, render_members
 
 FILES: Mapping[str, str] = {
     "md": "report.md",
@@ -21,6 +22,8 @@ FILES: Mapping[str, str] = {
     "svg": "pareto.svg",
 }
 """Format -> file name."""
+
+_PICTURES = ("png", "svg")
 
 FORMATS: tuple[str, ...] = tuple(FILES)
 
@@ -34,7 +37,8 @@ def write_report(
 ) -> dict[str, Path]:
     """Write the report of one study family into ``directory``, which is made if need be.
 
-    A file appears whole or not at all; older reports are replaced.
+    A file appears whole or not at all; older reports are replaced. Trials that are sets of networks
+    give a picture ``members.png`` or ``members.svg`` beside each of the front.
 
     Args:
         snapshots: the arms; the one named ``main``, else the first, is what others are compared
@@ -66,6 +70,9 @@ def write_report(
         for name in dict.fromkeys(formats):
             written[name] = target / FILES[name]
             _replace(written[name], _renderer(name, formats)(family))
+        if has_members(family):
+            for name in dict.fromkeys(n for n in formats if n in _PICTURES):
+                _replace(target / f"members.{name}", render_members(family, name))
     except OSError as error:
         raise StoreError(f"report: cannot write to {target} ({error})") from error
     return written
@@ -77,7 +84,10 @@ def _renderer(name: str, formats: Sequence[str]) -> Callable[[Family], bytes]:
         from search.report.markdown import render_markdown
 
         picture = next((FILES[form] for form in ("png", "svg") if form in formats), "")
-        return lambda family: _encode(render_markdown(family, picture))
+        beside = next((f"members.{form}" for form in _PICTURES if form in formats), "")
+        return lambda family: _encode(
+            render_markdown(family, picture, beside if has_members(family) else "")
+        )
     if name == "json":
         from search.report.json_file import render_json
 
