@@ -173,9 +173,13 @@ class GateRule(ABC):
         """Called once, when ``a`` holds the gradients of step 0, before any update."""
         return
 
-    def epoch_done(self, gates: Gates, epoch: int) -> None:
-        """Called after each pass over the data, counted from 1."""
+    def tenth_done(self, gates: Gates) -> None:
+        """Called after each tenth of the steps."""
         return
+
+    def found(self, gates: Gates) -> bool:
+        """Whether the masks are found before all steps are done; asked before each step."""
+        return False
 
     def counts(self, gates: Gates) -> float:
         """ReLU elements that would stay now, for progress."""
@@ -189,7 +193,7 @@ class LearnedScores:
     Args:
         scores: free site -> score of each unit: the higher, the rather it stays.
         gradient_evaluations: images times backward passes.
-        counts: ReLU elements that would stay, ten times on the way.
+        counts: ReLU elements that would stay, after every tenth of the steps.
     """
 
     scores: Mapping[str, Tensor]
@@ -236,15 +240,16 @@ def learn_gates(
     x, y = place(task.split, recipe, device)
     noise = torch.Generator().manual_seed(ctx.seed)
     meter = LossMeter("masks", batches.per_epoch, ctx)
-    looks = {round(i * steps / 10) for i in range(1, 10)}
+    looks = {round(i * steps / 10) for i in range(1, 10)} - {0}
     counts: list[int] = []
     done = 0
     for step, index in zip(range(steps), batches, strict=False):
-        if ctx.should_stop():
+        if ctx.should_stop() or rule.found(gates):
             break
         rule.before(gates, step)
         if step in looks:
             counts.append(round(rule.counts(gates)))
+            rule.tenth_done(gates)
         images = augment(x[index], recipe.augmentation, noise)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.bf16):
             logits = network(images)
@@ -260,8 +265,6 @@ def learn_gates(
         for_weights.step()
         for_gates.step()
         done += 1
-        if done % batches.per_epoch == 0:
-            rule.epoch_done(gates, done // batches.per_epoch)
     rule.before(gates, done)
     counts.append(round(rule.counts(gates)))
     meter.finish()

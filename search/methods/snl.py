@@ -35,7 +35,10 @@ class SNLOptions(GateOptions):
         "task's first gradient towards a gate (root mean square)",
     )
     l1_growth: float = Field(
-        2.0, ge=1, description="factor on alpha after an epoch that leaves more gates than allowed"
+        1.2,
+        ge=1,
+        description="factor on alpha after each tenth of the steps that leaves more gates than "
+        "the budget allows",
     )
     gate_threshold: float = Field(
         0.01, ge=0, description="a gate above it counts as a ReLU that stays"
@@ -68,14 +71,14 @@ class SNLRule(GateRule):
 
     Args:
         weight: alpha of the first epoch; None to derive it from the first gradients.
-        growth: factor per epoch that ends above the budget.
+        growth: factor after each tenth of the steps that ends above the budget.
         threshold: above it a gate counts as kept.
     """
 
     hard = False
 
     def __init__(
-        self, *, weight: float | None = None, growth: float = 2.0, threshold: float = 0.01
+        self, *, weight: float | None = None, growth: float = 1.2, threshold: float = 0.01
     ) -> None:
         self.weight, self._growth, self._threshold = weight, growth, threshold
 
@@ -96,10 +99,14 @@ class SNLRule(GateRule):
         if self.weight is None:
             self.weight = gates.task_strength()
 
-    def epoch_done(self, gates: Gates, epoch: int) -> None:
+    def tenth_done(self, gates: Gates) -> None:
         """Let alpha grow while more gates are alive than the budget allows."""
         if self.weight is not None and self.counts(gates) > gates.budget:
             self.weight *= self._growth
+
+    def found(self, gates: Gates) -> bool:
+        """Whether few enough gates are alive; the rest of the epochs is fine-tuning then."""
+        return self.counts(gates) <= gates.budget
 
     def counts(self, gates: Gates) -> float:
         """ReLU elements whose gate lies above the threshold, settled ones included."""

@@ -35,7 +35,8 @@ class Uniform(GateRule):
         self.hard = hard
         self.steps = 0
         self.asked: list[int] = []
-        self.epochs: list[int] = []
+        self.tenths = 0
+        self.enough: int | None = None
 
     def start(self, gates: Gates, steps: int, seed: int) -> None:
         self.steps = steps
@@ -46,8 +47,11 @@ class Uniform(GateRule):
     def penalty(self, gates: Gates, step: int) -> torch.Tensor:
         return 1e3 * torch.stack([a.sum() for a in gates.parameters]).sum()
 
-    def epoch_done(self, gates: Gates, epoch: int) -> None:
-        self.epochs.append(epoch)
+    def tenth_done(self, gates: Gates) -> None:
+        self.tenths += 1
+
+    def found(self, gates: Gates) -> bool:
+        return len(self.asked) == self.enough
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def test_the_loop_trains_weights_and_gates_and_puts_masks_back(
     per_epoch = len(made.split) // 64
     assert rule.steps == 2 * per_epoch
     assert rule.asked == list(range(rule.steps + 1))  # once a step, and for the last masks
-    assert rule.epochs == [1, 2]
+    assert rule.tenths == 9
     assert found.gradient_evaluations == rule.steps * 64
     new = dict(made.network.named_parameters())
     assert old.keys() == new.keys()  # no auxiliary parameter is left behind
@@ -173,6 +177,16 @@ def test_it_stops_when_asked_and_says_what_it_spent(task: Callable[..., MaskTask
     assert all(
         isinstance(made.network.get_submodule(s.name), MaskedActivation) for s in made.masking.free
     )
+
+
+def test_a_rule_that_has_found_its_masks_leaves_the_rest_of_the_epochs(
+    task: Callable[..., MaskTask],
+) -> None:
+    made = task(epochs=1.0)
+    rule = Uniform(hard=False)
+    rule.enough = 4
+    found = learn_gates(made, rule, GateOptions(batch_size=64), learning_rate=1e-3)
+    assert found.gradient_evaluations == 4 * 64
 
 
 def test_the_cubic_budget_descends_from_all_to_the_budget_and_rests_there() -> None:

@@ -43,10 +43,13 @@ def test_a_gate_counts_above_the_threshold_and_settled_relus_always() -> None:
 
 def test_alpha_grows_until_few_enough_gates_are_alive() -> None:
     rule = SNLRule(weight=1.0, growth=1.5)
-    rule.epoch_done(gates_of(1.0, 1.0, 1.0, budget=5), 1)
+    many, few = gates_of(1.0, 1.0, 1.0, budget=5), gates_of(1.0, 1.0, 0.0, budget=5)
+    rule.tenth_done(many)
     assert rule.weight == 1.5
-    rule.epoch_done(gates_of(1.0, 1.0, 0.0, budget=5), 2)
+    assert not rule.found(many)
+    rule.tenth_done(few)
     assert rule.weight == 1.5
+    assert rule.found(few)
 
 
 def test_alpha_is_derived_from_the_first_gradients_of_the_task() -> None:
