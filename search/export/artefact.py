@@ -64,7 +64,11 @@ def export_trial(
         facts = _facts(snapshot, trial, workload)
         files |= _programs(candidate, directory, workload, facts, left_out)
         facts["left_out"] = left_out
-        files["load.py"] = _write(directory / "load.py", load_script("program.pt2" in files))
+        members = len(candidate.get("members", ()))
+        facts["members"] = members
+        files["load.py"] = _write(
+            directory / "load.py", load_script("program.pt2" in files, members)
+        )
         files["README.md"] = _write(directory / "README.md", readme(facts, sorted(files)))
         facts["sha256"] = {name: _sha256(file) for name, file in sorted(files.items())}
         files[FACTS] = _write_json(directory / FACTS, facts)
@@ -73,11 +77,17 @@ def export_trial(
     return files
 
 
-def load_network(directory: str | Path) -> nn.Module:
+def load_network(directory: str | Path, member: int | None = None) -> nn.Module:
     """The network of an exported trial with its weights, in evaluation mode, on the CPU.
 
+    Args:
+        directory: of the export.
+        member: which one of a set of networks, from 1 (the sparsest); None for a single network,
+            and for the last (densest) member of a set.
+
     Raises:
-        ConfigError: no export, or its network was made of live objects in Python.
+        ConfigError: no export, its network was made of live objects in Python, or there is no
+            such member.
         EvaluationError: the weights are missing or do not fit.
     """
     folder = Path(directory)
@@ -96,7 +106,21 @@ def load_network(directory: str | Path) -> nn.Module:
     plugin = Plugin.model_validate(section)
     options = plugin_options("workload", plugin, "workload")
     workload = registry.load("workload", plugin.name).from_config(options, None)
-    return _network(workload, plan["payload"], folder / _WEIGHTS)
+    payload, name = _chosen(plan, member, folder)
+    return _network(workload, payload, folder / name)
+
+
+def _chosen(plan: Mapping[str, Any], member: int | None, folder: Path) -> tuple[Any, str]:
+    """Payload of the network that is asked for, and the file that holds its weights."""
+    members = plan.get("members") or []
+    if not members and member is None:
+        return plan["payload"], _WEIGHTS
+    number = len(members) if member is None else member
+    if not 1 <= number <= len(members):
+        expected = f"1 to {len(members)}" if members else "none: the trial is one network"
+        raise ConfigError(f"no member {number} (expected {expected})", source=str(folder))
+    own = f"weights-{number - 1}.safetensors"
+    return members[number - 1]["payload"], own if (folder / own).is_file() else _WEIGHTS
 
 
 def _trial(snapshot: Snapshot, number: int) -> Trial:
@@ -138,10 +162,14 @@ def _plan(candidate: Mapping[str, Any]) -> dict[str, Any]:
 def _copy_weights(
     trial: Trial, candidate: Mapping[str, Any], directory: Path, left_out: dict[str, str]
 ) -> dict[str, Path]:
-    """Weights of the candidate, and of its members as ``weights-0.safetensors``, ..."""
+    """Weights of the candidate, and of its members as ``weights-0.safetensors``, ...
+
+    Members that lie in the candidate's own file need none.
+    """
     wanted = {_WEIGHTS: candidate.get("weights")}
     for i, member in enumerate(candidate.get("members", ())):
-        wanted[f"weights-{i}.safetensors"] = member.get("weights")
+        if member.get("weights") is None or member["weights"] != candidate.get("weights"):
+            wanted[f"weights-{i}.safetensors"] = member.get("weights")
     files = {}
     for name, stored in wanted.items():
         source = trial.artefacts.get(stored) if stored else None
@@ -215,6 +243,8 @@ def _programs(
             raise ConfigError("the study has no network")
         if not (directory / _WEIGHTS).is_file():
             raise ConfigError("the trial trained no weights")
+        if candidate.get("members"):
+            raise ConfigError("the trial is a set of networks; load.py takes a member out")
         network = _network(workload, candidate["payload"], directory / _WEIGHTS)
     except (ConfigError, EvaluationError) as error:
         left_out.update({name: str(error) for name in names})
@@ -238,13 +268,16 @@ def _network(workload: Any, payload: Any, weights: Path) -> nn.Module:
     """The workload's network under a plan, with its weights, in evaluation mode.
 
     Raises:
-        ConfigError: the payload is no plan of operators.
+        ConfigError: the payload is no plan of one network.
         EvaluationError: the weights do not fit.
     """
     from search.workloads.plan import network_of
-    from spaces.plan import NonlinearityPlan
+    from spaces.nested import NestedPlan, decode_plan
 
-    return network_of(workload, NonlinearityPlan.decode(payload), weights)
+    plan = decode_plan(payload)
+    if isinstance(plan, NestedPlan):
+        raise ConfigError("the payload is a set of networks (expected one member)")
+    return network_of(workload, plan, weights)
 
 
 def _own_version() -> str:

@@ -37,12 +37,30 @@ def readme(facts: Mapping[str, Any], files: Sequence[str]) -> str:
         parts += ["## Inputs", _inputs(facts["workload"])]
     if "program.pt2" in files:
         parts += ["## Use", _USE]
+    if facts.get("members"):
+        parts += ["## Members", _members_use(facts["members"])]
     return "\n\n".join(parts) + "\n"
 
 
-def load_script(with_program: bool) -> str:
-    """``load.py``: standard library, torch, and cipher-search only where it is needed."""
-    return _SCRIPT_HEAD + (_SCRIPT_PROGRAM if with_program else "") + _SCRIPT_TAIL
+def load_script(with_program: bool, members: int = 0) -> str:
+    """``load.py``: standard library, torch, and cipher-search only where it is needed.
+
+    Args:
+        with_program: whether there is a ``program.pt2``.
+        members: networks in the set; 0 for a single network.
+    """
+    program = _SCRIPT_PROGRAM if with_program else ""
+    set_of = _SCRIPT_MEMBERS.format(count=members) if members else ""
+    return _SCRIPT_HEAD + program + set_of + (_SCRIPT_TAIL_MEMBERS if members else _SCRIPT_TAIL)
+
+
+def _members_use(count: int) -> str:
+    return (
+        f"`weights.safetensors` holds {count} networks that share their weights; member 1 is the "
+        "sparsest and the cheapest. Each comes out as an ordinary network:\n\n"
+        "```python\nfrom search.export import load_network\n\n"
+        'network = load_network(".", member=1)\nlogits = network(images)\n```'
+    )
 
 
 def _measurements(found: Sequence[Mapping[str, Any]]) -> str:
@@ -116,6 +134,31 @@ def load_network():
     return load_network(HERE)
 
 '''
+
+_SCRIPT_MEMBERS = '''
+MEMBERS = {count}
+
+
+def load_network(member):
+    """Member 1 (sparsest) to MEMBERS, as an ordinary module: needs cipher-search."""
+    from search.export import load_network
+
+    return load_network(HERE, member)
+
+'''
+
+_SCRIPT_TAIL_MEMBERS = """
+if __name__ == "__main__":
+    import torch
+
+    facts = load_facts()
+    print(f"trial {facts['trial']} of {facts['study']}: {MEMBERS} networks in one file")
+    shape = facts["workload"]["input_shape"]
+    for member in range(1, MEMBERS + 1):
+        with torch.no_grad():
+            logits = load_network(member)(torch.zeros(1, *shape))
+        print(f"  member {member}, output for one zero image:", logits.tolist())
+"""
 
 _SCRIPT_TAIL = """
 if __name__ == "__main__":

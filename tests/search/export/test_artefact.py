@@ -228,3 +228,61 @@ def test_weights_that_are_gone_are_told(trained: Study, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_export(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not an exported trial"):
         load_network(tmp_path)
+
+
+def test_a_set_of_networks_is_one_file_and_gives_every_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path / "cache"))
+    evaluator = {"name": "members", "of": ["accuracy"], "count": 2}
+    spec = {
+        "study": {"name": "nested", "directory": str(tmp_path / "runs")},
+        "workload": {
+            "name": "image_classification",
+            "network": {"name": "resnet_tiny", "width": 2},
+            "data": DATA,
+            "teacher": {"epochs": 0},
+        },
+        "space": {
+            "name": "relu_placement",
+            "granularity": "pixel",
+            "activations": ["relu", "poly2"],
+        },
+        "method": {"name": "adapi", "densities": [0.1, 0.5]},
+        "objectives": ["accuracy.worst"],
+        "ladder": [
+            {
+                "rung": "train",
+                "budget": {"mask_epochs": 1, "member_epochs": 1},
+                "evaluators": [evaluator],
+            }
+        ],
+        "searcher": "random",
+        "budget": {"trials": 1},
+    }
+    (tmp_path / "nested.yaml").write_text(json.dumps(spec))
+    study = Study.from_yaml(tmp_path / "nested.yaml")
+    study.run()
+    target = tmp_path / "out"
+    study.export(0, target)
+    assert [f.name for f in target.glob("*.safetensors")] == ["weights.safetensors"]
+    x = torch.randn(3, 1, 14, 14, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = [load_network(target, member)(x) for member in (1, 2, None)]
+    assert not torch.allclose(outputs[0], outputs[1])
+    assert torch.equal(outputs[1], outputs[2])
+    facts = json.loads((target / "facts.json").read_text())
+    assert "set of networks" in facts["left_out"]["program.pt2"]
+    assert "member=1" in (target / "README.md").read_text()
+    done = subprocess.run(
+        [sys.executable, str(target / "load.py")], capture_output=True, text=True, check=True
+    )
+    assert "2 networks in one file" in done.stdout
+    assert "member 2, output" in done.stdout
+    with pytest.raises(ConfigError, match=r"no member 3 \(expected 1 to 2\)"):
+        load_network(target, 3)
+
+
+def test_a_single_network_has_no_members(exported: Path) -> None:
+    with pytest.raises(ConfigError, match="no member 1 .*the trial is one network"):
+        load_network(exported, 1)

@@ -80,3 +80,11 @@ def test_the_script_needs_nothing_but_the_standard_library(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "trial 3 of tiny\n  latency_2pc: 12.3457 ms (model)\n"
+
+
+def test_a_set_of_networks_says_how_to_take_one_out() -> None:
+    script = load_script(False, members=3)
+    compile(script, "load.py", "exec")
+    assert "MEMBERS = 3" in script
+    assert "load_network(HERE, member)" in script
+    assert "MEMBERS" not in load_script(True)
