@@ -27,6 +27,7 @@ from pydantic import Field
 
 from search.api.errors import ConfigError
 from search.methods.exact_masks import exact_masks
+from search.methods.knobs import Knob
 from search.methods.mask_method import MaskMethod, Masks, MaskTask
 from search.methods.mask_search import (
     GateOptions,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 class AutoRePOptions(GateOptions):
     """Options of ``method: {name: autorep}``."""
 
+    mask_learning_rate: Knob = Field(2e-3, description="of the weights while masks are found")
     hysteresis: float = Field(
         0.003, ge=0, description="t: a ReLU goes when a < -t and comes back when a > t"
     )
