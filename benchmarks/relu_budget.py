@@ -173,13 +173,14 @@ def run_cell(cell: Cell, teacher_epochs: int) -> dict[str, Any]:
         snapshot = study.run()
         (trial,) = snapshot.trials
         if trial.status != "complete" or trial.outcome is None:
-            raise SystemExit(f"{cell}: the trial is {trial.status}")
+            told = trial.outcome.error if trial.outcome else ""
+            raise RuntimeError(f"{cell}: the trial is {trial.status}: {told}")
         found = {(m.metric, m.split): m.value for m in trial.outcome.measurements}
         notes = trial.outcome.notes
     total = sum(s.elements for s in snapshot.sites if s.kind == "activation")
     kept = next(v for (metric, _), v in found.items() if metric == "relu_count")
     if kept != round(cell.budget / 100 * total):
-        raise SystemExit(f"{cell}: {kept:g} of {total} ReLUs are kept")
+        raise RuntimeError(f"{cell}: {kept:g} of {total} ReLUs are kept")
     return {
         "claim": "relu_budget",
         **asdict(cell),
