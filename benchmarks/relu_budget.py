@@ -2,9 +2,10 @@
 
 Every cell is one study of one trial: a data set, what replaces a dropped ReLU, an arm (method), a
 budget in % of the ReLUs, and a seed. All arms start from the same teacher and take the same number
-of epochs with the same distillation; the count of each network must equal the budget exactly. All
-choices of options were made on the validation split; the test split is measured once per cell, and
-the figures compare test accuracies, paired by seed.
+of epochs with the same distillation; the count of each network must equal the budget exactly. The
+values of options were picked by validation accuracy (docs/decisions/0013 says what was seen of the
+test split meanwhile); each cell measures the test split once, and the figures compare test
+accuracies, paired by seed.
 
 One JSON line per cell goes to ``--out``, and cells found there are not run again, so a stopped run
 goes on where it was. Last comes one summary line per data set.
