@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from search.api.candidate import Violation
 from search.api.errors import ConfigError, InfeasibleCandidate
-from search.methods.cost_selection import masks_within_cost, original_cost, prices
+from search.methods.cost_selection import (
+    masks_of_set,
+    masks_within_cost,
+    opens_any,
+    original_cost,
+    prices,
+    sets_within_cost,
+)
 from search.methods.knobs import Knob
 from search.methods.mask_method import MaskMethod, Masks, MaskTask, StudentOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from search.api.domain import Point
     from search.api.protocols import CostModel, Space
     from spaces.masking import Masking
@@ -32,14 +42,29 @@ class CostMaskOptions(StudentOptions):
     criterion: Literal["snip", "signed", "fisher"] = Field(
         "fisher", description="saliency of a ReLU, see snip_masks"
     )
-    images: int = Field(2048, ge=1, description="training images that saliencies are taken of")
+    images: int = Field(
+        2048,
+        ge=1,
+        description="training images that saliencies are taken of; at most a quarter of the rung's",
+    )
+    candidates: int = Field(
+        1,
+        ge=1,
+        description="sets of layers, those of highest saliency, between which a training of shared "
+        "weights decides; 1: the first of them, without it",
+    )
+    trial_share: float = Field(
+        0.2, gt=0, lt=1, description="share of the rung's epochs that this training takes"
+    )
 
 
 class CostMasks(MaskMethod):
     """Layers and elements chosen together, so that the cost model's price stays within a budget.
 
     Under a network with long round trips it empties layers, under a narrow one it thins them: the
-    cost model of the study decides. See :mod:`search.methods.cost_selection`.
+    cost model of the study decides. Saliency proposes sets of layers and their elements, see
+    :mod:`search.methods.cost_selection`; with ``candidates`` above 1, shared weights decide between
+    the sets, see :mod:`search.methods.layer_trials`.
     """
 
     name = "cost_masks"
@@ -76,22 +101,52 @@ class CostMasks(MaskMethod):
         return masking.total - 1, None
 
     def find(self, task: MaskTask) -> Masks:
-        """The masks of highest saliency within the cost."""
+        """The masks of highest saliency within the cost, of the set of layers that trains best."""
+        import torch
+
+        from search.methods.layer_trials import look_cost, try_placements
+
+        options, masking = self._options, task.masking
+        price = prices(masking, self._cost_model())
+        limit = self._limit(masking, task.point)
+        if not opens_any(price, limit, layers=options.layers):  # nothing to choose
+            none = {s.name: torch.zeros(s.input_shape, dtype=torch.bool) for s in masking.free}
+            return Masks(none, 0, {"cost_limit": limit})
+        scores, spent = self._scores(task)
+        sets = sets_within_cost(scores, masking, price, limit, layers=options.layers)
+        facts: dict[str, Any] = {"saliency_images": spent, "cost_limit": limit}
+        images = options.trial_share * task.epochs * self._students.epoch_images
+        count = min(options.candidates, len(sets))
+        while count > 1 and look_cost(count) > images / 2:
+            count -= 1
+        if count == 1:
+            masks = masks_within_cost(scores, masking, price, limit, layers=options.layers)
+            return Masks(masks, spent, facts)
+        tried = [masks_of_set(scores, masking, price, limit, chosen) for chosen in sets[:count]]
+        rate = self._knobs.value("learning_rate", task.point)
+        images -= look_cost(count)
+        recipe = self._students.recipe(images / self._students.epoch_images, rate)
+        found = try_placements(task, tried, replace(recipe, schedule="constant"))
+        spent += found.gradient_evaluations
+        facts["layers_open"] = list(sets[found.winner])
+        facts["trial_losses"] = {
+            " ".join(chosen) or "none": round(loss, 4)
+            for chosen, loss in zip(sets, found.losses, strict=False)
+        }
+        return Masks(tried[found.winner], spent, facts)
+
+    def _scores(self, task: MaskTask) -> tuple[dict[str, Tensor], int]:
+        """Saliency of every unit in the network as it is, and the images it took."""
         from search.methods.saliency import saliency
 
         options = self._options
         scores, used = saliency(
             task.network, task.masking, task.split,
-            images=options.images, batch_size=options.batch_size, seed=task.ctx.seed,
+            images=min(options.images, round(task.epochs * self._students.epoch_images / 4)),
+            batch_size=options.batch_size, seed=task.ctx.seed,
             device=task.ctx.device, criterion=options.criterion,
         )  # fmt: skip
-        price = prices(task.masking, self._cost_model())
-        limit = self._limit(task.masking, task.point)
-        masks = masks_within_cost(
-            {name: score.clamp(min=0) for name, score in scores.items()},
-            task.masking, price, limit, layers=options.layers,
-        )  # fmt: skip
-        return Masks(masks, used, {"saliency_images": used, "cost_limit": limit})
+        return {name: score.clamp(min=0) for name, score in scores.items()}, used
 
     @property
     def _options(self) -> CostMaskOptions:

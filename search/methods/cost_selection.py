@@ -3,7 +3,8 @@
 Starting a comparison at a site costs rounds however few elements are compared, so under a slow
 network a few layers with many ReLUs are cheaper than a few ReLUs in every layer. Choosing is then a
 knapsack with a fixed charge per layer: the value of a placement is the sum of the scores it keeps,
-its price what the cost model says.
+its price what the cost model says. A layer that keeps every ReLU needs no mask, so it does not
+start what replaces a ReLU: where that costs rounds too, a whole layer can be cheaper than a part.
 
 Ours; no paper of the field places pixels under a cost with rounds.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from spaces.plan import work_operator
 
 _BINS = 256
 _GUESSES = 4
+_ALL_SETS = 10
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,18 @@ class Prices:
     Args:
         settled: everything that no mask changes.
         dropped: free site -> cost when no ReLU stays.
-        opened: free site -> cost of the masked site beyond its ReLU elements.
-        element: free site -> cost of one ReLU element more (and one replaced element less).
+        opened: free site -> cost of the masked site beyond its ReLU elements; of the whole ReLU
+            layer where no mask costs less.
+        element: free site -> cost of one ReLU element more (and one replaced element less); 0
+            where no mask costs less than the whole layer.
+        whole: free site -> cost when every ReLU stays.
     """
 
     settled: float
     dropped: Mapping[str, float]
     opened: Mapping[str, float]
     element: Mapping[str, float]
+    whole: Mapping[str, float]
 
     @property
     def least(self) -> float:
@@ -55,7 +62,7 @@ def prices(masking: Masking, model: CostModel) -> Prices:
         if site.name not in free:
             own = masking.settled.get(site.name)
             settled.append(fixed_work(site, None if own is None else work_operator(own)))
-    dropped, opened, element = {}, {}, {}
+    dropped, opened, element, whole = {}, {}, {}, {}
     for site in masking.free:
         dropped[site.name] = float(model.cost([fixed_work(site, masking.replacement)]))
         at = [
@@ -65,15 +72,23 @@ def prices(masking: Masking, model: CostModel) -> Prices:
             ]))
             for kept in (0.0, float(site.elements))
         ]  # fmt: skip
-        opened[site.name] = at[0]
-        element[site.name] = (at[1] - at[0]) / site.elements
-    return Prices(float(model.cost(settled)), dropped, opened, element)
+        whole[site.name] = float(model.cost([fixed_work(site, "relu")]))
+        pays = masking.granularity != "layer" and at[0] < whole[site.name]
+        opened[site.name] = at[0] if pays else whole[site.name]
+        element[site.name] = (at[1] - at[0]) / site.elements if pays else 0.0
+    return Prices(float(model.cost(settled)), dropped, opened, element, whole)
 
 
 def original_cost(masking: Masking, model: CostModel) -> float:
     """Cost of the network in which every free site is ReLU."""
-    whole = sum(float(model.cost([fixed_work(site, "relu")])) for site in masking.free)
-    return prices(masking, model).settled + whole
+    price = prices(masking, model)
+    return price.settled + sum(price.whole.values())
+
+
+def opens_any(price: Prices, limit: float, *, layers: bool) -> bool:
+    """Whether any layer can be open within ``limit``; with ``layers`` off, whether all can."""
+    more = [price.opened[n] - price.dropped[n] for n in price.opened]
+    return price.least + (min(more) if layers else sum(more)) <= limit * (1 + 1e-9)
 
 
 def masks_within_cost(
@@ -81,9 +96,25 @@ def masks_within_cost(
 ) -> dict[str, Tensor]:
     """Masks of the highest sum of scores whose cost is at most ``limit``.
 
-    Layers are closed one by one, each time the one whose closing leaves the most; from the best set
-    on that way, layers are opened, closed and exchanged while that helps. Within a set, units go by
-    score per cost until the limit.
+    Arguments as for :func:`sets_within_cost`.
+
+    Returns:
+        Free site -> bool mask of the site's shape.
+    """
+    # Bins are a good guess; the best guesses are compared by what they really keep.
+    fits = sets_within_cost(scores, masking, price, limit, layers=layers)[:_GUESSES]
+    found = [masks_of_set(scores, masking, price, limit, chosen) for chosen in fits]
+    return max(found, key=lambda masks: _worth(masks, scores))
+
+
+def sets_within_cost(
+    scores: Mapping[str, Tensor], masking: Masking, price: Prices, limit: float, *, layers: bool
+) -> list[tuple[str, ...]]:
+    """Sets of layers that can be open within ``limit``, highest sum of scores first.
+
+    Of up to ten layers every set is looked at. Of more, layers are closed one by one, each time
+    the one whose closing leaves the most; from the best set on that way, layers are opened, closed
+    and exchanged while that helps. A set is left out if one with more layers keeps more.
 
     Args:
         scores: free site -> score per ReLU element of each unit, at least 0, of shape
@@ -93,21 +124,59 @@ def masks_within_cost(
         limit: in the unit of ``price``; at least ``price.least``.
         layers: whether layers may be closed; if not, every layer stays open while the limit is
             above the cost of opening all, and nothing is kept below it.
-
-    Returns:
-        Free site -> bool mask of the site's shape.
     """
     names = [site.name for site in masking.free]
     sizes = {site.name: masking.unit_elements(site) for site in masking.free}
     table = _Table(scores, names, sizes, price)
     room = {tuple(names): _room(tuple(names), price, limit, names)}
-    if layers:
+    if layers and len(names) <= _ALL_SETS:
+        every = (c for k in range(len(names) + 1) for c in combinations(names, k))
+        room = {chosen: _room(chosen, price, limit, names) for chosen in every}
+    elif layers:
         room = _good_sets(table, names, price, limit)
-    fits = [chosen for chosen in room if room[chosen] >= 0] or [()]
-    # Bins are a good guess; the best guesses are compared by what they really keep.
-    fits.sort(key=lambda chosen: table.value(chosen, room.get(chosen, 0.0)), reverse=True)
-    found = [_cut(scores, masking, price, c, room.get(c, 0.0)) for c in fits[:_GUESSES]]
-    return max(found, key=lambda masks: _worth(masks, scores))
+    # A hair below zero still fits: sums of costs round.
+    value = {c: table.value(c, max(0.0, r)) for c, r in room.items() if r >= -1e-9 * limit}
+    best: list[tuple[str, ...]] = []
+    for chosen in sorted(value, key=lambda c: (value[c], len(c)), reverse=True):
+        if not any(set(chosen) < set(better) for better in best):
+            best.append(chosen)
+    return best or [()]
+
+
+def masks_of_set(
+    scores: Mapping[str, Tensor],
+    masking: Masking,
+    price: Prices,
+    limit: float,
+    chosen: tuple[str, ...],
+) -> dict[str, Tensor]:
+    """Masks when the layers ``chosen`` are open: units by score per cost until the limit.
+
+    A layer whose mask would cost as much as the whole layer keeps all, and what that saves goes to
+    the others.
+    """
+    names = [site.name for site in masking.free]
+    room = max(0.0, _room(chosen, price, limit, names))
+    full: set[str] = set()
+    while True:
+        masks = _cut(scores, masking, price, tuple(n for n in chosen if n not in full), room)
+        for site in masking.free:
+            if site.name in full:
+                masks[site.name] = torch.ones(site.input_shape, dtype=torch.bool)
+        more = {
+            n: price.whole[n] - price.opened[n]
+            for n in chosen
+            if n not in full and _paid(masks[n], price, n) >= price.whole[n] * (1 - 1e-12)
+        }
+        if not more:
+            return masks
+        full |= more.keys()
+        room -= sum(more.values())
+
+
+def _paid(mask: Tensor, price: Prices, name: str) -> float:
+    """Cost of the open layer ``name`` with ``mask``."""
+    return price.opened[name] + float(mask.sum()) * price.element[name]
 
 
 def _room(chosen: tuple[str, ...], price: Prices, limit: float, names: list[str]) -> float:
@@ -185,6 +254,7 @@ class _Table:
         score = torch.stack([self._score[n] for n in chosen]).sum(0)
         before = cost.cumsum(0) - cost
         part = ((room - before) / cost.clamp(min=1e-300)).clamp(0, 1)
+        part = torch.where((cost == 0) & (before <= room), 1.0, part)  # free elements
         return float((score * part).sum())
 
 

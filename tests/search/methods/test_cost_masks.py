@@ -8,7 +8,7 @@ from evaluators.mpc.cost_2pc import Cost2PC
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.metric import Fidelity
 from search.methods.cost_masks import CostMasks
-from search.methods.cost_selection import original_cost
+from search.methods.cost_selection import original_cost, prices
 from search.workloads.image import ImageClassification
 from spaces.relu import ReluPlacement
 
@@ -25,7 +25,7 @@ def made(
     return method, space, cost
 
 
-@pytest.mark.parametrize("budget", [65.0, 80.0])
+@pytest.mark.parametrize("budget", [78.0, 90.0])
 def test_the_candidate_costs_at_most_the_budget_and_uses_most_of_it(
     workload: ImageClassification, recorder: Callable[..., Any], budget: float
 ) -> None:
@@ -63,3 +63,28 @@ def test_a_cost_without_model_is_named(workload: ImageClassification) -> None:
         ConfigError, match=r"method\.cost: no evaluator has a cost model for 'energy_he'"
     ):
         method.use_cost_models(Cost2PC(workload.sites()).cost_models())
+
+
+def test_shared_weights_choose_within_the_epochs_and_say_what_they_saw(
+    workload: ImageClassification, recorder: Callable[..., Any]
+) -> None:
+    method, space, _ = made(workload, cost_budget=80.0, images=128, candidates=32, trial_share=0.5)
+    ctx = recorder()
+    method.produce(space, {}, Fidelity("train", 0, {"epochs": 2}), ctx, None)
+    images = len(workload.data.train)
+    assert ctx.notes["gradient_evaluations"] == pytest.approx(2 * images, rel=0.1)
+    assert len(ctx.notes["trial_losses"]) > 1
+    assert " ".join(ctx.notes["layers_open"]) in ctx.notes["trial_losses"]
+
+
+def test_nothing_is_spent_where_nothing_can_stay(
+    workload: ImageClassification, recorder: Callable[..., Any]
+) -> None:
+    method, space, cost = made(workload, layers=False)
+    model = cost.cost_models()["latency_2pc"]
+    share = 100 * prices(space.masking, model).least / original_cost(space.masking, model)
+    method, space, _ = made(workload, layers=False, cost_budget=share + 1)
+    ctx = recorder()
+    found = method.produce(space, {}, RUNG, ctx, None)
+    assert "relu" not in found.payload.as_mapping().values()
+    assert "saliency_images" not in ctx.notes

@@ -6,7 +6,14 @@ import torch
 from evaluators.linear import LinearCost, Rate
 from search.api.metric import Metric
 from search.api.network import Site
-from search.methods.cost_selection import masks_within_cost, original_cost, prices
+from search.methods.cost_selection import (
+    masks_of_set,
+    masks_within_cost,
+    opens_any,
+    original_cost,
+    prices,
+    sets_within_cost,
+)
 from spaces.masking import Masking, SiteMask
 from spaces.relu import ReluPlacement
 
@@ -99,3 +106,75 @@ def test_units_are_kept_whole(granularity: str) -> None:
     for site in places.free:
         unit = found[site.name].flatten(1)
         assert bool((unit.all(1) | ~unit.any(1)).all())
+
+
+def starting(call: float, element: float, replaced: float) -> LinearCost:
+    """As :func:`model`, but starting what replaces a ReLU costs too."""
+    rates = {
+        "conv": Rate(call=1.0),
+        "relu": Rate(call=call, element=element),
+        "identity": Rate(call=replaced),
+    }
+    return LinearCost(Metric("latency_2pc", "ms", "min", ""), rates, "test")
+
+
+def test_a_whole_layer_costs_no_replacement() -> None:
+    places, cost = masking(), starting(3.0, 0.5, 2.0)
+    price = prices(places, cost)
+    assert price.whole == {"a": 11.0, "b": 7.0, "c": 5.0}
+    # A mask of c costs at least 3 + 2, no less than all of its ReLUs.
+    assert price.opened == {"a": 5.0, "b": 5.0, "c": 5.0}
+    assert price.element == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.0})
+    assert original_cost(places, cost) == 24.0
+
+
+def test_layers_whose_mask_costs_as_much_as_all_of_them_keep_all() -> None:
+    places, cost = masking(), starting(3.0, 0.5, 2.0)
+    price, given = prices(places, cost), scores(0, masking())
+    for limit in (16.0, 18.0, 20.0, 22.0, 23.5, 24.0):
+        masks = masks_of_set(given, places, price, limit, ("a", "b", "c"))
+        assert cost_of(masks, places, cost) <= limit + 1e-9
+        assert bool(masks["c"].all())
+        for name, site in zip("ab", places.free[:2], strict=True):
+            kept = int(masks[name].sum())
+            assert kept == site.elements or 5.0 + 0.5 * kept < price.whole[name]
+    assert all(bool(m.all()) for m in masks.values())
+
+
+def test_units_of_whole_layers_cost_what_whole_layers_do() -> None:
+    places, cost = masking("layer"), starting(3.0, 0.5, 2.0)
+    price = prices(places, cost)
+    assert price.opened == price.whole
+    assert set(price.element.values()) == {0.0}
+    found = masks_within_cost(scores(1, places), places, price, 24.0, layers=True)
+    assert all(bool(m.all()) for m in found.values())
+
+
+def test_sets_come_best_first_without_those_that_another_contains() -> None:
+    places, cost = masking(), model(3.0, 0.5)
+    sets = sets_within_cost(scores(0, places), places, prices(places, cost), 9.0, layers=True)
+    assert all(len(chosen) <= 2 for chosen in sets)
+    assert len(set(sets)) == len(sets) > 1
+    assert not any(set(b) < set(a) for i, a in enumerate(sets) for b in sets[i + 1 :])
+    assert sets_within_cost(scores(0, places), places, prices(places, cost), 9.0, layers=False) == [
+        ()
+    ]
+
+
+def test_many_layers_are_searched_without_looking_at_every_set() -> None:
+    sites = (SITES[0], *(Site(f"r{i}", "activation", "relu", (2, 2, 2), (2, 2, 2))
+                         for i in range(14)))  # fmt: skip
+    places = ReluPlacement(sites, "pixel", activations=("identity", "relu")).masking
+    noise = torch.Generator().manual_seed(0)
+    given = {s.name: torch.rand(s.input_shape, generator=noise) + i
+             for i, s in enumerate(places.free)}  # fmt: skip
+    price = prices(places, model(3.0, 0.5))
+    found = masks_within_cost(given, places, price, 1 + 3 * 7, layers=True)
+    assert [n for n, m in found.items() if bool(m.any())] == ["r11", "r12", "r13"]
+
+
+@pytest.mark.parametrize(("limit", "layers", "opens"), [
+    (3.9, True, False), (4.0, True, True), (9.9, False, False), (10.0, False, True),
+])  # fmt: skip
+def test_whether_anything_can_be_open(limit: float, layers: bool, opens: bool) -> None:
+    assert opens_any(prices(masking(), model(3.0, 0.5)), limit, layers=layers) is opens
