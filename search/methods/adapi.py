@@ -206,7 +206,8 @@ class AdaPI:
     def _student(self, masking: Masking, point: Point, ctx: Context) -> tuple[nn.Module, Teaching]:
         """A copy of the teacher with masked activations, and what it learns from."""
         from search.methods.adapi_loss import Lesson, Teaching
-        from search.methods.mask_students import fit_polynomials, masked_student
+        from search.methods.mask_students import masked_student
+        from search.methods.polynomial_fit import fit_polynomials
 
         config = self._config
         teacher, soft_targets = self._students.teacher(ctx)
@@ -215,6 +216,7 @@ class AdaPI:
         fit_polynomials(
             network, teacher.network, self._students.train_split,
             images=config.calibration_images, device=ctx.device, seed=ctx.seed,
+            fit=config.polynomial_fit,
         )  # fmt: skip
         teaching = Teaching(
             network, teacher.network, [site.name for site in masking.free],

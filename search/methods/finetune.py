@@ -53,6 +53,11 @@ class TrainingOptions(BaseModel):
         description="c of the polynomials' scale c / sqrt(elements): how fast they leave the "
         "identity they start from",
     )
+    polynomial_fit: Literal["samples", "normal"] = Field(
+        "samples",
+        description="what poly1 to poly4 are fitted to: the teacher's activations themselves, or "
+        "the normal law of their mean and deviation, as AutoReP has it",
+    )
     channels_last: bool = Field(True, description="memory layout; quicker for convolutions")
     bf16: bool = Field(False, description="bfloat16 autocast; quicker for wide networks only")
 
@@ -237,7 +242,7 @@ class TrainsStudents:
         Raises:
             EvaluationError: training diverged, or the weights of ``start`` do not fit.
         """
-        from search.methods.mask_students import CALIBRATION_IMAGES, fit_polynomials
+        from search.methods.polynomial_fit import CALIBRATION_IMAGES, fit_polynomials
         from search.methods.students import load_student, student
         from search.methods.trainer import train
         from search.workloads.plan import save_weights
@@ -249,6 +254,7 @@ class TrainsStudents:
             fit_polynomials(
                 network, teacher.network, self.train_split,
                 images=CALIBRATION_IMAGES, device=ctx.device, seed=ctx.seed,
+                fit=self._options.polynomial_fit,
             )  # fmt: skip
         else:
             network = load_student(teacher.network, choices, self.sites, start.weights)

@@ -206,11 +206,11 @@ class MaskMethod(ABC):
         """The candidate with masks in place, before fine-tuning, and the epochs it took."""
         from search.methods.exact_masks import exact_masks
         from search.methods.mask_students import (
-            fit_polynomials,
             harden,
             masked_student,
             set_masks,
         )
+        from search.methods.polynomial_fit import fit_polynomials
         from search.workloads.plan import save_weights
 
         masking = masking_of(space, self.name)
@@ -222,6 +222,7 @@ class MaskMethod(ABC):
         fit_polynomials(
             network, teacher.network, split,
             images=self._config.calibration_images, device=ctx.device, seed=ctx.seed,
+            fit=self._config.polynomial_fit,
         )  # fmt: skip
         self.fitted(network)
         spent = 0.0

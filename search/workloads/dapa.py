@@ -101,6 +101,12 @@ class Polynomial(nn.Module):
         with torch.no_grad():
             self.a.copy_(relu_coefficients(mean, std, self.degree))
 
+    def basis_of(self, x: Tensor) -> Tensor:
+        """``He_k(z)`` of values ``[C, m]``, double: ``[C, degree + 1, m]``."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        z = (x.double() - mean.double().unsqueeze(1)) / std.double().unsqueeze(1)
+        return torch.stack(_hermite(z, self.degree), 1)
+
     def set_coefficients(self, c: Tensor) -> None:
         """Become ``sum_k c_k x^k``; ``c`` is ``[degree + 1, C]``. The basis becomes He_k(x)."""
         self.get_buffer("mean").zero_()

@@ -1,21 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from search.api.errors import ConfigError
-from search.methods.mask_students import (
-    fit_polynomials,
-    harden,
-    masked_at,
-    masked_student,
-    set_masks,
-)
-from search.workloads.dapa import Polynomial, relu_coefficients
+from search.methods.mask_students import harden, masked_at, masked_student, set_masks
+from search.workloads.dapa import Polynomial
 from search.workloads.masked import MaskedActivation, check_masks, masks_of
 from spaces.masking import Masking
 from spaces.relu import ReluPlacement
@@ -26,21 +19,6 @@ def masking(workload: Any, replacement: str = "identity", **options: Any) -> Mas
         workload.sites(), "pixel", activations=("relu", replacement), pools=("max",), **options
     )
     return space.masking
-
-
-def inputs_of(network: nn.Module, names: tuple[str, ...], x: Tensor) -> Mapping[str, Tensor]:
-    seen: dict[str, Tensor] = {}
-    hooks = [
-        network.get_submodule(n).register_forward_pre_hook(
-            lambda module, inputs, n=n: seen.__setitem__(n, inputs[0].detach())
-        )
-        for n in names
-    ]
-    with torch.no_grad():
-        network(x)
-    for hook in hooks:
-        hook.remove()
-    return seen
 
 
 def test_a_student_that_keeps_all_is_the_teacher(workload: Any) -> None:
@@ -60,47 +38,6 @@ def test_fixed_sites_have_no_mask(workload: Any) -> None:
     student = masked_student(workload.build(0), found, c=1.0)
     assert masks_of(student).keys() == {second}
     assert isinstance(student.get_submodule(first), nn.Identity)
-
-
-@pytest.mark.parametrize("replacement", ["poly1", "poly2", "poly4"])
-def test_polynomials_are_fitted_to_what_the_teacher_sees(workload: Any, replacement: str) -> None:
-    teacher = workload.build(0).eval()
-    found = masking(workload, replacement)
-    student = masked_student(teacher, found, c=1.0)
-    split = workload.data.train
-    # More than one batch, and all images: then the draw of images does not matter.
-    assert len(split) > 256
-    fitted = fit_polynomials(student, teacher, split, images=10**6, device="cpu", seed=0)
-    assert fitted == len(found.free)
-    names = tuple(s.name for s in found.free)
-    for name, x in inputs_of(teacher, names, split.x).items():
-        values = x.double().transpose(0, 1).flatten(1)
-        mean, std = values.mean(1).float(), values.std(1, correction=0).float()
-        own = masked_at(student, name).replacement
-        assert isinstance(own, Polynomial)
-        torch.testing.assert_close(own.get_buffer("mean"), mean, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(own.get_buffer("std"), std, rtol=1e-4, atol=1e-5)
-        want = relu_coefficients(mean, std, int(replacement[-1]))
-        torch.testing.assert_close(own.a.detach(), want, rtol=1e-3, atol=1e-4)
-
-
-def test_fitting_draws_images_by_the_seed(workload: Any) -> None:
-    teacher = workload.build(0).eval()
-    means = []
-    for seed in (0, 0, 1):
-        student = masked_student(teacher, masking(workload, "poly2"), c=1.0)
-        fit_polynomials(student, teacher, workload.data.train, images=64, device="cpu", seed=seed)
-        means.append(torch.cat([m.get_buffer("mean") for m in student.modules()
-                                if isinstance(m, Polynomial)]))  # fmt: skip
-    assert torch.equal(means[0], means[1])
-    assert not torch.equal(means[0], means[2])
-
-
-def test_without_polynomials_nothing_is_fitted(workload: Any) -> None:
-    teacher = workload.build(0)
-    student = masked_student(teacher, masking(workload), c=1.0)
-    assert fit_polynomials(student, teacher, workload.data.train, images=8, device="cpu",
-                           seed=0) == 0  # fmt: skip
 
 
 def test_hardening_gives_plain_operators_where_a_mask_leaves_no_mix(workload: Any) -> None:
