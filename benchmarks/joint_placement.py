@@ -6,10 +6,9 @@ the same teacher and take the same number of epochs, whatever part of them goes 
 placement above its budget stops the benchmark. The figures compare test accuracies, paired by seed;
 options were chosen on the validation split.
 
-Arms: ``joint_saliency`` (cost_masks) and ``joint`` (the same with a training of shared weights that
-chooses between 32 sets of layers); ``layers`` and ``layers_saliency`` (whole layers
-only); ``pixels`` (every layer stays open, or nothing is kept) and ``learned`` (AutoReP, as many
-ReLUs as the latency allows when every layer is open).
+Arms: ``joint`` (cost_masks), ``layers`` (whole layers only), ``pixels`` (every layer stays open, or
+nothing is kept) and ``learned`` (AutoReP, as many ReLUs as the latency allows when every layer is
+open).
 
 One JSON line per cell goes to ``--out``; cells found there are not run again.
 
@@ -36,10 +35,8 @@ TOLERANCE = 0.01
 """Percent of the original latency by which a placement may miss its budget: rounding."""
 
 ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "joint": ("pixel", {"name": "cost_masks", "candidates": 32}),
-    "joint_saliency": ("pixel", {"name": "cost_masks"}),
-    "layers": ("layer", {"name": "cost_masks", "candidates": 32}),
-    "layers_saliency": ("layer", {"name": "cost_masks"}),
+    "joint": ("pixel", {"name": "cost_masks"}),
+    "layers": ("layer", {"name": "cost_masks"}),
     "pixels": ("pixel", {"name": "cost_masks", "layers": False}),
     "learned": ("pixel", {"name": "autorep"}),
 }

@@ -44,7 +44,8 @@ class FixedProgram:
         """Site -> largest absolute value (in units of 2^-f) compared there so far."""
         self._public = {name: t.to(self.device) for name, t in self.program.public.items()}
         self._private = {
-            name: self.ring.encode(t.to(self.device), rounded=True) for name, t in self.program.private.items()
+            name: self.ring.encode(t.to(self.device), rounded=True)
+            for name, t in self.program.private.items()
         }
         last: dict[str, str] = {}
         for step in self.program.steps:

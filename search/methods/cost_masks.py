@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -11,12 +10,10 @@ from pydantic import Field
 from search.api.candidate import Violation
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.methods.cost_selection import (
-    masks_of_set,
     masks_within_cost,
     opens_any,
     original_cost,
     prices,
-    sets_within_cost,
 )
 from search.methods.knobs import Knob
 from search.methods.mask_method import MaskMethod, Masks, MaskTask, StudentOptions
@@ -47,24 +44,13 @@ class CostMaskOptions(StudentOptions):
         ge=1,
         description="training images that saliencies are taken of; at most a quarter of the rung's",
     )
-    candidates: int = Field(
-        1,
-        ge=1,
-        description="sets of layers, those of highest saliency, between which a training of shared "
-        "weights decides; 1: the first of them, without it",
-    )
-    trial_share: float = Field(
-        0.2, gt=0, lt=1, description="share of the rung's epochs that this training takes"
-    )
 
 
 class CostMasks(MaskMethod):
     """Layers and elements chosen together, so that the cost model's price stays within a budget.
 
     Under a network with long round trips it empties layers, under a narrow one it thins them: the
-    cost model of the study decides. Saliency proposes sets of layers and their elements, see
-    :mod:`search.methods.cost_selection`; with ``candidates`` above 1, shared weights decide between
-    the sets, see :mod:`search.methods.layer_trials`.
+    cost model of the study decides. See :mod:`search.methods.cost_selection`.
     """
 
     name = "cost_masks"
@@ -101,10 +87,8 @@ class CostMasks(MaskMethod):
         return masking.total - 1, None
 
     def find(self, task: MaskTask) -> Masks:
-        """The masks of highest saliency within the cost, of the set of layers that trains best."""
+        """The masks of highest saliency within the cost."""
         import torch
-
-        from search.methods.layer_trials import look_cost, try_placements
 
         options, masking = self._options, task.masking
         price = prices(masking, self._cost_model())
@@ -113,27 +97,8 @@ class CostMasks(MaskMethod):
             none = {s.name: torch.zeros(s.input_shape, dtype=torch.bool) for s in masking.free}
             return Masks(none, 0, {"cost_limit": limit})
         scores, spent = self._scores(task)
-        sets = sets_within_cost(scores, masking, price, limit, layers=options.layers)
-        facts: dict[str, Any] = {"saliency_images": spent, "cost_limit": limit}
-        images = options.trial_share * task.epochs * self._students.epoch_images
-        count = min(options.candidates, len(sets))
-        while count > 1 and look_cost(count) > images / 2:
-            count -= 1
-        if count == 1:
-            masks = masks_within_cost(scores, masking, price, limit, layers=options.layers)
-            return Masks(masks, spent, facts)
-        tried = [masks_of_set(scores, masking, price, limit, chosen) for chosen in sets[:count]]
-        rate = self._knobs.value("learning_rate", task.point)
-        images -= look_cost(count)
-        recipe = self._students.recipe(images / self._students.epoch_images, rate)
-        found = try_placements(task, tried, replace(recipe, schedule="constant"))
-        spent += found.gradient_evaluations
-        facts["layers_open"] = list(sets[found.winner])
-        facts["trial_losses"] = {
-            " ".join(chosen) or "none": round(loss, 4)
-            for chosen, loss in zip(sets, found.losses, strict=False)
-        }
-        return Masks(tried[found.winner], spent, facts)
+        masks = masks_within_cost(scores, masking, price, limit, layers=options.layers)
+        return Masks(masks, spent, {"saliency_images": spent, "cost_limit": limit})
 
     def _scores(self, task: MaskTask) -> tuple[dict[str, Tensor], int]:
         """Saliency of every unit in the network as it is, and the images it took."""

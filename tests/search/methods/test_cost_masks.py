@@ -65,18 +65,6 @@ def test_a_cost_without_model_is_named(workload: ImageClassification) -> None:
         method.use_cost_models(Cost2PC(workload.sites()).cost_models())
 
 
-def test_shared_weights_choose_within_the_epochs_and_say_what_they_saw(
-    workload: ImageClassification, recorder: Callable[..., Any]
-) -> None:
-    method, space, _ = made(workload, cost_budget=80.0, images=128, candidates=32, trial_share=0.5)
-    ctx = recorder()
-    method.produce(space, {}, Fidelity("train", 0, {"epochs": 2}), ctx, None)
-    images = len(workload.data.train)
-    assert ctx.notes["gradient_evaluations"] == pytest.approx(2 * images, rel=0.1)
-    assert len(ctx.notes["trial_losses"]) > 1
-    assert " ".join(ctx.notes["layers_open"]) in ctx.notes["trial_losses"]
-
-
 def test_nothing_is_spent_where_nothing_can_stay(
     workload: ImageClassification, recorder: Callable[..., Any]
 ) -> None:

@@ -8,9 +8,9 @@ from torch import nn
 from search.api.errors import ConfigError, EvaluationError
 from search.api.network import Site
 from search.workloads.canonical import canonicalise, trace_sites
+from search.workloads.masked import mask_digest
 from search.workloads.networks.mobilenet import mobilenet_v2
 from search.workloads.networks.resnet import resnet_mini
-from search.workloads.masked import mask_digest
 from search.workloads.operators import X2Act, operator_of
 from search.workloads.plan import apply_plan, load_weights, network_of, save_weights
 from search.workloads.polynomial import C_DEFAULT
