@@ -48,7 +48,9 @@ def test_an_experiment_is_our_trials_and_the_callbacks(
     results = [path.read_text() for path in logs.rglob("result.json")]
     assert any('"only/seed": 0.0' in text and '"status": "complete"' in text for text in results)
     assert not (tmp_path / "home" / "ray_results").exists()
-    assert capsys.readouterr().out == ""
+    # The raylet may tell of the worker that died, when it gets to it.
+    lines = [line for line in capsys.readouterr().out.splitlines() if "(raylet)" not in line]
+    assert lines == []
 
 
 @pytest.mark.usefixtures("two_nodes")
