@@ -172,7 +172,6 @@ def run_cell(cell: Cell, teacher_epochs: int) -> dict[str, Any]:
         "unit": "% (accuracy: measured; latency: model, ms)",
         "relus": int(one["relu_count"]),
         "gradient_evaluations": notes["gradient_evaluations"],
-        "layers_open": notes.get("layers_open"),
         "cpu_seconds": round(time.process_time() - started, 1),
     }
 

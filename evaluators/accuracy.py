@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evaluators.trained import need_workload, trained_network
 from search.api.candidate import Candidate
-from search.api.errors import ConfigError, EvaluationError
+from search.api.errors import EvaluationError
 from search.api.metric import Fidelity, Measurement, Metric
 from search.api.protocols import Context
 
@@ -22,19 +23,6 @@ ACCURACY = Metric("accuracy", "%", "max", "top-1 accuracy on the validation spli
 
 # 97.5th percentile of the standard normal distribution: a two-sided 95 % interval.
 _Z = 1.959963984540054
-
-
-@runtime_checkable
-class ChoosesOperators(Protocol):
-    """A payload that says which operator stands at which site of a network."""
-
-    def as_mapping(self) -> Mapping[str, str]:
-        """Site name -> operator."""
-        ...
-
-    def masks(self) -> Mapping[str, str]:
-        """Site name -> digest of its mask, for masked sites."""
-        ...
 
 
 class AccuracyConfig(BaseModel):
@@ -58,13 +46,7 @@ class Accuracy:
     needs: frozenset[str] = frozenset({"weights", "data"})
 
     def __init__(self, workload: Any, *, batch_size: int = 256) -> None:
-        if workload is None:
-            raise ConfigError(
-                "evaluator accuracy needs a network and data (got no workload). "
-                "Add a `workload:` section.",
-                path="workload",
-            )
-        self._workload = workload
+        self._workload = need_workload(workload, "accuracy")
         self._batch_size = batch_size
 
     @classmethod
@@ -100,26 +82,11 @@ class Accuracy:
     def _measure(
         self, name: str, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
     ) -> Sequence[Measurement]:
-        network = self._network(candidate, ctx.device)
+        network = trained_network(candidate, self._workload, "accuracy", device=ctx.device)
         split = getattr(self._workload.data, name)
         correct = count_correct(network, split, batch_size=self._batch_size, device=ctx.device)
         found = accuracy_measurement(correct, len(split), fidelity=fidelity.name, split=name)
         return (found,)
-
-    def _network(self, candidate: Candidate[Any], device: str) -> torch.nn.Module:
-        from search.workloads.plan import network_of
-
-        if candidate.weights is None:
-            raise EvaluationError(
-                f"candidate {candidate.digest}: accuracy needs trained weights (got none). "
-                "Use a method that trains, such as finetune."
-            )
-        if not isinstance(candidate.payload, ChoosesOperators):
-            raise EvaluationError(
-                f"candidate {candidate.digest}: no network can be built from a payload of type "
-                f"{type(candidate.payload).__name__} (expected a plan with as_mapping())"
-            )
-        return network_of(self._workload, candidate.payload, candidate.weights, device=device)
 
 
 def count_correct(network: torch.nn.Module, split: Split, *, batch_size: int, device: str) -> int:

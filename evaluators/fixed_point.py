@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluators.accuracy import ChoosesOperators, accuracy_measurement
+from evaluators.accuracy import accuracy_measurement
+from evaluators.trained import need_workload, trained_network
 from search.api.candidate import Candidate
 from search.api.errors import ConfigError, EvaluationError
 from search.api.metric import Fidelity, Measurement, Metric
@@ -100,13 +101,7 @@ class FixedPoint:
     needs: frozenset[str] = frozenset({"weights", "data"})
 
     def __init__(self, workload: Any, **options: Any) -> None:
-        if workload is None:
-            raise ConfigError(
-                "evaluator fixed_point needs a network and data (got no workload). "
-                "Add a `workload:` section.",
-                path="workload",
-            )
-        self._workload = workload
+        self._workload = need_workload(workload, "fixed_point")
         self._options = FixedPointConfig(**options)
         if self._options.fraction_bits >= self._options.ring_bits - 1:
             raise ConfigError(
@@ -148,7 +143,7 @@ class FixedPoint:
     def _measure(
         self, name: str, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
     ) -> Sequence[Measurement]:
-        network = self._network(candidate, ctx.device)
+        network = trained_network(candidate, self._workload, "fixed_point", device=ctx.device)
         found = self.run(
             network, name, widths=self._widths(candidate.payload), seed=ctx.seed, device=ctx.device
         )
@@ -213,21 +208,6 @@ class FixedPoint:
                 worst = max(worst, float((fixed - floating).abs().max()))
                 correct += int((fixed.argmax(dim=1) == y).sum())
         return FixedRun(correct, count, ring.overflow_share, worst)
-
-    def _network(self, candidate: Candidate[Any], device: str) -> torch.nn.Module:
-        from search.workloads.plan import network_of
-
-        if candidate.weights is None:
-            raise EvaluationError(
-                f"candidate {candidate.digest}: fixed_point needs trained weights (got none). "
-                "Use a method that trains, such as finetune."
-            )
-        if not isinstance(candidate.payload, ChoosesOperators):
-            raise EvaluationError(
-                f"candidate {candidate.digest}: no network can be built from a payload of type "
-                f"{type(candidate.payload).__name__} (expected a plan with as_mapping())"
-            )
-        return network_of(self._workload, candidate.payload, candidate.weights, device=device)
 
     def _widths(self, payload: Any) -> dict[str, int]:
         """Site -> ``relu_bits`` of the plan."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluators.accuracy import ChoosesOperators
 from evaluators.mpc.crypten.shim import need_crypten
 from evaluators.mpc.networks import Network, NetworkConfig, find_network
+from evaluators.trained import need_workload, trained_network
 from search.api.candidate import Candidate
-from search.api.errors import ConfigError, EvaluationError
+from search.api.errors import EvaluationError
 from search.api.metric import Evidence, Fidelity, Measurement, Metric
 from search.api.protocols import Context
 
@@ -93,13 +93,7 @@ class Crypten2PC:
         timeout_s: float = 300.0,
         port: int | None = None,
     ) -> None:
-        if workload is None:
-            raise ConfigError(
-                "evaluator crypten_2pc needs a network and data (got no workload). "
-                "Add a `workload:` section.",
-                path="workload",
-            )
-        self._workload = workload
+        self._workload = need_workload(workload, "crypten_2pc")
         self._images, self._repeats, self._network = images, repeats, network
         self._timeout_s, self._port = timeout_s, port
         self._fraction_bits = fraction_bits
@@ -138,7 +132,12 @@ class Crypten2PC:
         from evaluators.mpc.crypten.lower import lower
         from evaluators.mpc.crypten.run import run_two_party
 
-        network = self._network_of(candidate)
+        network = trained_network(  # parties run on the CPU
+            candidate,
+            self._workload,
+            "crypten_2pc",
+            whole_ring="CrypTen compares in its whole ring of 64 bits",
+        )
         images = self._workload.data.validation.x[: self._images].float().cpu()
         if not len(images):
             raise EvaluationError("crypten_2pc: the validation split is empty")
@@ -157,28 +156,6 @@ class Crypten2PC:
         ctx.note("crypten_2pc_setup_s", round(run.setup_seconds, 3))
         ctx.note("crypten_2pc_triples_s", round(run.triples_seconds, 3))
         return _measurements(run, plain, fidelity.name)
-
-    def _network_of(self, candidate: Candidate[Any]) -> Any:
-        from search.workloads.plan import network_of
-
-        if candidate.weights is None:
-            raise EvaluationError(
-                f"candidate {candidate.digest}: crypten_2pc needs trained weights (got none). "
-                "Use a method that trains, such as finetune."
-            )
-        if not isinstance(candidate.payload, ChoosesOperators):
-            raise EvaluationError(
-                f"candidate {candidate.digest}: no network can be built from a payload of type "
-                f"{type(candidate.payload).__name__} (expected a plan with as_mapping())"
-            )
-        for choice in getattr(candidate.payload, "choices", ()):
-            if getattr(choice, "relu_bits", None) is not None:
-                raise EvaluationError(
-                    f"{choice.site}: CrypTen compares in its whole ring of 64 bits "
-                    f"(got relu_bits={choice.relu_bits}). Leave such plans to cost_2pc"
-                )
-        payload: Any = candidate.payload
-        return network_of(self._workload, payload, candidate.weights)  # parties run on the CPU
 
 
 def _measurements(run: TwoPartyRun, plain: Tensor, rung: str) -> tuple[Measurement, ...]:

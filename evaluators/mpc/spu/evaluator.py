@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluators.accuracy import ChoosesOperators
 from evaluators.mpc.spu.environment import VERSION, need_spu
+from evaluators.trained import need_workload, trained_network
 from search.api.candidate import Candidate
-from search.api.errors import ConfigError, EvaluationError
+from search.api.errors import EvaluationError
 from search.api.metric import Fidelity, Measurement, Metric
 from search.api.protocols import Context
 
@@ -84,13 +84,7 @@ class Spu2PC:
         repeats: int = 3,
         timeout_s: float = 600.0,
     ) -> None:
-        if workload is None:
-            raise ConfigError(
-                "evaluator spu_2pc needs a network and data (got no workload). "
-                "Add a `workload:` section.",
-                path="workload",
-            )
-        self._workload, self._protocol = workload, protocol
+        self._workload, self._protocol = need_workload(workload, "spu_2pc"), protocol
         self._images, self._repeats, self._timeout_s = images, repeats, timeout_s
 
     @classmethod
@@ -125,7 +119,9 @@ class Spu2PC:
         from evaluators.mpc.crypten.lower import lower
         from evaluators.mpc.spu.run import run_spu
 
-        network = self._network_of(candidate)
+        network = trained_network(  # parties run on the CPU
+            candidate, self._workload, "spu_2pc", whole_ring="SPU compares in its whole ring"
+        )
         images = self._workload.data.validation.x[: self._images].float().cpu()
         if not len(images):
             raise EvaluationError("spu_2pc: the validation split is empty")
@@ -144,28 +140,6 @@ class Spu2PC:
         if run.interface_bytes is not None:
             ctx.note("spu_2pc_interface_MB", round(1e-6 * run.interface_bytes, 6))
         return _measurements(run, plain, fidelity.name)
-
-    def _network_of(self, candidate: Candidate[Any]) -> Any:
-        from search.workloads.plan import network_of
-
-        if candidate.weights is None:
-            raise EvaluationError(
-                f"candidate {candidate.digest}: spu_2pc needs trained weights (got none). "
-                "Use a method that trains, such as finetune."
-            )
-        payload: Any = candidate.payload
-        if not isinstance(payload, ChoosesOperators):
-            raise EvaluationError(
-                f"candidate {candidate.digest}: no network can be built from a payload of type "
-                f"{type(payload).__name__} (expected a plan with as_mapping())"
-            )
-        for choice in getattr(payload, "choices", ()):
-            if getattr(choice, "relu_bits", None) is not None:
-                raise EvaluationError(
-                    f"{choice.site}: SPU compares in its whole ring "
-                    f"(got relu_bits={choice.relu_bits}). Leave such plans to cost_2pc"
-                )
-        return network_of(self._workload, payload, candidate.weights)  # parties run on the CPU
 
 
 def _measurements(run: SpuRun, plain: Tensor, rung: str) -> tuple[Measurement, ...]:
