@@ -1,0 +1,1 @@
+"""Encrypted inference by CKKS: from a network to a packed circuit, its verdict, cost and run."""

@@ -1,0 +1,1 @@
+"""CKKS configurations: what may be chosen, and which rules a choice must keep."""
