@@ -25,9 +25,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from evaluators.lowered.lower import lower
 from evaluators.mpc.calibration import fit, spread, write
 from evaluators.mpc.cost_2pc import Cost2PC
-from evaluators.mpc.crypten.lower import lower
 from evaluators.mpc.crypten.run import TwoPartyRun, run_many
 from evaluators.mpc.crypten.samples import SIZES, measure
 from search.api.network import Site

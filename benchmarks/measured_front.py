@@ -25,9 +25,9 @@ from typing import Any
 import torch
 from scipy.stats import kendalltau
 
+from evaluators.lowered.lower import lower
 from evaluators.mpc.calibration import fit, write
 from evaluators.mpc.cost_2pc import Cost2PC
-from evaluators.mpc.crypten.lower import lower
 from evaluators.mpc.crypten.run import run_many
 from evaluators.mpc.crypten.samples import SIZES, measure
 from search import Study

@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 from evaluators.cost_table import CostTable
+from evaluators.lowered.lower import lower
+from evaluators.lowered.program import Program, Step
 from evaluators.mpc.cost_2pc import TABLES, Cost2PC
-from evaluators.mpc.crypten.lower import lower
-from evaluators.mpc.crypten.program import Program, Step
 from evaluators.mpc.spu.environment import VERSION, find_spu, install_command
 from evaluators.mpc.spu.run import PROTOCOLS, SpuRun, run_spu
 from search.api.errors import EvaluationError

@@ -18,7 +18,7 @@ from search.api.protocols import Context
 if TYPE_CHECKING:
     import torch
 
-    from evaluators.mpc.crypten.program import Program
+    from evaluators.lowered.program import Program
     from evaluators.mpc.ring import Ring
     from search.workloads.data.splits import Split
 
@@ -183,7 +183,7 @@ class FixedPoint:
         """
         import torch
 
-        from evaluators.mpc.crypten.lower import lower
+        from evaluators.lowered.lower import lower
         from evaluators.mpc.fixed_program import FixedProgram
 
         split = getattr(self._workload.data, part)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evaluators.mpc.crypten.program import Program, Step
+from evaluators.lowered.program import Program, Step
 from evaluators.mpc.ring import Ring
 from search.api.errors import EvaluationError
 
@@ -28,7 +28,7 @@ class FixedProgram:
     """Runs a program in a ring.
 
     Args:
-        program: see :func:`evaluators.mpc.crypten.lower.lower`.
+        program: see :func:`evaluators.lowered.lower.lower`.
         ring: the arithmetic; counts overflows.
         windows: site -> ``(low, width)``, the bits its comparison looks at; absent: all.
         device: where to run.

@@ -18,12 +18,13 @@ from search.api.errors import ConfigError
 from search.workloads.functional import inplace_twin, module_for
 from search.workloads.operators import X2Act
 from search.workloads.sites import trace_sites
+from search.workloads.square import Square
 
 __all__ = ["canonicalise", "trace_sites"]
 
 _REPLACEABLE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU,
-    nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Tanh, X2Act,
+    nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Tanh, X2Act, Square,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 
@@ -67,7 +68,7 @@ class _Tracer(fx.Tracer):
         self.stopped_in: str | None = None
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, X2Act) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (X2Act, Square)) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         try:

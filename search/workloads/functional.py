@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from search.api.errors import ConfigError
+from search.workloads.square import Square
 
 Made = tuple[str, nn.Module, bool]
 """Word for the name, module, whether the call was in place."""
@@ -51,6 +52,10 @@ _POOLS: dict[Any, tuple[str, Callable[..., nn.Module]]] = {
 
 # Position of the arguments where function and constructor order them differently.
 _MAX_POOL_ORDER = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+
+_PRODUCTS = (operator.mul, torch.mul, torch.multiply, "mul", "multiply")
+_POWERS = (operator.pow, torch.pow, "pow")
+_SQUARES = (torch.square, "square")
 
 _DROPOUTS: dict[Any, type[nn.Module]] = {
     F.dropout: nn.Dropout, F.dropout2d: nn.Dropout2d, F.alpha_dropout: nn.AlphaDropout,
@@ -95,7 +100,7 @@ def module_for(node: fx.Node) -> Made | None:
             f"network: functional batch_norm in module {node.meta.get('scope') or 'forward'} "
             "cannot be told training from evaluation once traced. Use nn.BatchNorm2d"
         )
-    return _mean(target, args, kwargs) or _clamp(target, args, kwargs)
+    return _square(node) or _mean(target, args, kwargs) or _clamp(target, args, kwargs)
 
 
 def _is_inplace(target: Any) -> bool:
@@ -111,6 +116,17 @@ def _dropout(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ma
     if options["training"]:
         return None
     return "dropout", _DROPOUTS[node.target](options["p"]), False
+
+
+def _square(node: fx.Node) -> Made | None:
+    """``x * x``, ``x ** 2``, ``torch.square(x)``."""
+    target, args = node.target, node.args
+    product = target in _PRODUCTS and len(args) == 2 and args[0] is args[1]
+    power = target in _POWERS and len(args) == 2 and args[1] == 2
+    named = target in _SQUARES and len(args) == 1
+    if node.kwargs or not isinstance(args[0] if args else None, fx.Node):
+        return None
+    return ("square", Square(), False) if product or power or named else None
 
 
 def _mean(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Made | None:

@@ -20,6 +20,7 @@ from search.api.errors import ConfigError
 from search.api.network import Site, SiteKind
 from search.workloads.functional import GlobalAvgPool
 from search.workloads.operators import X2Act
+from search.workloads.square import Square
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -32,7 +33,7 @@ _FREE = (
 )  # fmt: skip
 
 _ACTIVATION_WORDS: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu", nn.ReLU6: "relu", X2Act: "x2act", nn.LeakyReLU: "leaky_relu",
+    nn.ReLU: "relu", nn.ReLU6: "relu", X2Act: "x2act", Square: "square", nn.LeakyReLU: "leaky_relu",
     nn.PReLU: "prelu", nn.RReLU: "rrelu", nn.ELU: "elu", nn.CELU: "celu", nn.SELU: "selu",
     nn.GELU: "gelu", nn.SiLU: "silu", nn.Mish: "mish", nn.Hardswish: "hardswish",
     nn.Hardtanh: "hardtanh", nn.Softplus: "softplus", nn.Tanh: "tanh",

@@ -129,7 +129,7 @@ class Crypten2PC:
         """
         import torch
 
-        from evaluators.mpc.crypten.lower import lower
+        from evaluators.lowered.lower import lower
         from evaluators.mpc.crypten.run import run_two_party
 
         network = trained_network(  # parties run on the CPU

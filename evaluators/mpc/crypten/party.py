@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evaluators.lowered.program import Program
 from evaluators.mpc.crypten.link import slowed
-from evaluators.mpc.crypten.program import Program
 from evaluators.mpc.crypten.secure import nearest, run_step, share_private
 from evaluators.mpc.crypten.shim import import_crypten
 from evaluators.mpc.crypten.wire import received_bytes

@@ -23,9 +23,9 @@ from typing import Any
 
 from torch import Tensor
 
+from evaluators.lowered.program import Program
 from evaluators.mpc.crypten import party
 from evaluators.mpc.crypten.link import is_slowed
-from evaluators.mpc.crypten.program import Program
 from evaluators.mpc.crypten.shim import need_crypten
 from evaluators.mpc.networks import Network
 from search.api.errors import EvaluationError
@@ -102,7 +102,7 @@ def run_two_party(
     """Run ``program`` on ``inputs`` between two processes.
 
     Args:
-        program: see :func:`evaluators.mpc.crypten.lower.lower`.
+        program: see :func:`evaluators.lowered.lower.lower`.
         inputs: ``[n, *program.input_shape]``, on any device.
         threads: of each party.
         fraction_bits: bits behind the point. More make outputs more exact, and a truncation that

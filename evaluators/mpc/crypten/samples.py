@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import fx, nn
 
+from evaluators.lowered.lower import lower
 from evaluators.mpc.calibration import Sample
-from evaluators.mpc.crypten.lower import lower
 from evaluators.mpc.crypten.run import run_many
 from search.api.network import Site
 from search.workloads.canonical import canonicalise, trace_sites

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evaluators.mpc.crypten.program import Program, Step
+from evaluators.lowered.program import Program, Step
 
 FRACTION_BITS = 16
 """Bits behind the binary point of every shared value: CrypTen's default."""

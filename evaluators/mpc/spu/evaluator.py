@@ -116,7 +116,7 @@ class Spu2PC:
         """
         import torch
 
-        from evaluators.mpc.crypten.lower import lower
+        from evaluators.lowered.lower import lower
         from evaluators.mpc.spu.run import run_spu
 
         network = trained_network(  # parties run on the CPU

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluators.mpc.crypten.program import Program
+from evaluators.lowered.program import Program
 from evaluators.mpc.spu import party
 from evaluators.mpc.spu.environment import need_spu
 from search.api.errors import ConfigError, EvaluationError
@@ -89,7 +89,7 @@ def run_spu(
     """Run ``program`` on ``inputs`` under ``protocol``.
 
     Args:
-        program: see :func:`evaluators.mpc.crypten.lower.lower`.
+        program: see :func:`evaluators.lowered.lower.lower`.
         inputs: ``[n, *program.input_shape]``, on any device.
         protocol: one of :data:`PROTOCOLS`.
         repeats: timed inferences of one sample each, at least ``n - 1``; an untimed one is first.

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evaluators.mpc.crypten.lower import lower
-from evaluators.mpc.crypten.program import Program, Step
+from evaluators.lowered.lower import lower
+from evaluators.lowered.program import Program, Step
 from evaluators.mpc.crypten.shim import installed
 from evaluators.mpc.fixed_program import FixedProgram
 from evaluators.mpc.ring import Ring

@@ -46,6 +46,10 @@ CALLS = [
     lambda x: x.clamp(min=0),
     lambda x: torch.clamp(x, 0, 6),
     lambda x: F.relu(input=x),
+    lambda x: x * x,
+    lambda x: x**2,
+    lambda x: torch.square(x),
+    lambda x: x.pow(2),
 ]
 
 
@@ -84,6 +88,8 @@ def test_in_place_calls_are_told(call: object, inplace: bool) -> None:
         lambda x: x.mean(1),
         lambda x: x.mean(),
         lambda x: x.clamp(-1, 1),
+        lambda x: x * 2,
+        lambda x: x**3,
         lambda x: F.dropout(x, 0.5, True),
         lambda x: x.flatten(1),
         lambda x: torch.sigmoid(x),

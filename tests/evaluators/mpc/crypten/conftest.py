@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import fx, nn
 
-from evaluators.mpc.crypten.lower import lower
-from evaluators.mpc.crypten.program import Program
+from evaluators.lowered.lower import lower
+from evaluators.lowered.program import Program
 from evaluators.mpc.crypten.run import TwoPartyRun, run_many
 from evaluators.mpc.crypten.shim import INSTALL, installed
 from search.workloads.canonical import canonicalise, trace_sites

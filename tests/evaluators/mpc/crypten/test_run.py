@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluators.mpc.crypten.lower import lower
-from evaluators.mpc.crypten.program import Program
+from evaluators.lowered.lower import lower
+from evaluators.lowered.program import Program
 from evaluators.mpc.crypten.run import run_many, run_two_party
 from evaluators.mpc.networks import Network
 from search.api.errors import EvaluationError, MissingExtra
@@ -159,7 +159,7 @@ def test_parties_do_not_outlive_a_killed_caller(tmp_path: Path) -> None:
     script = tmp_path / "caller.py"
     script.write_text(
         "import torch\nfrom torch import nn\n"
-        "from evaluators.mpc.crypten.lower import lower\n"
+        "from evaluators.lowered.lower import lower\n"
         "from evaluators.mpc.crypten.run import run_two_party\n"
         "net = nn.Sequential(nn.Linear(3, 3), nn.ReLU())\n"
         "run_two_party(lower(net, (3,)), torch.randn(1, 3), repeats=100_000)\n"

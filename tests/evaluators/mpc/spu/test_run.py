@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import fx, nn
 
-from evaluators.mpc.crypten.lower import lower
-from evaluators.mpc.crypten.program import Program
+from evaluators.lowered.lower import lower
+from evaluators.lowered.program import Program
 from evaluators.mpc.spu import party
 from evaluators.mpc.spu.environment import VARIABLE, need_spu
 from evaluators.mpc.spu.run import exported, private_networks, run_spu

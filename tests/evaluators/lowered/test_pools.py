@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluators.mpc.crypten.activations import Lowered
-from evaluators.mpc.crypten.pools import lower_pool, windows
+from evaluators.lowered.activations import Lowered
+from evaluators.lowered.pools import lower_pool, windows
 from search.api.errors import EvaluationError
 from search.workloads.functional import GlobalAvgPool
 

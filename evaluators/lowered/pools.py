@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from evaluators.mpc.crypten.activations import Lowered
+from evaluators.lowered.activations import Lowered
 from search.api.errors import EvaluationError
 from search.workloads.functional import GlobalAvgPool
 

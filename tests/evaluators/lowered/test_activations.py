@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from evaluators.mpc.crypten.activations import Lowered, lower_activation, polynomial_of
+from evaluators.lowered.activations import Lowered, lower_activation, polynomial_of
 from search.workloads.dapa import Polynomial
 from search.workloads.masked import MaskedActivation
 from search.workloads.operators import X2Act
+from search.workloads.square import Square
 
 SHAPE = (3, 2, 2)
 
@@ -74,3 +75,21 @@ def test_knows_no_others() -> None:
     assert lower_activation(nn.Tanh(), SHAPE) is None
     assert lower_activation(masked(nn.Tanh()), SHAPE) is None
     assert polynomial_of(nn.ReLU()) is None
+
+
+def test_a_square_is_a_polynomial() -> None:
+    lowered = lower_activation(Square(), SHAPE)
+    assert lowered is not None
+    x = torch.randn(2, *SHAPE)
+    torch.testing.assert_close(in_the_clear(lowered, x).float(), x * x)
+
+
+def test_functions_stay_only_where_they_are_asked_for() -> None:
+    assert lower_activation(nn.SiLU(inplace=True), SHAPE, {"silu"}) == Lowered("silu")
+    assert lower_activation(nn.SiLU(), SHAPE, {"tanh"}) is None
+
+
+def test_a_function_with_options_of_its_own_has_no_name() -> None:
+    assert lower_activation(nn.GELU(), SHAPE, {"gelu"}) == Lowered("gelu")
+    assert lower_activation(nn.GELU(approximate="tanh"), SHAPE, {"gelu"}) is None
+    assert lower_activation(nn.LeakyReLU(0.3), SHAPE, {"leaky_relu"}) is None

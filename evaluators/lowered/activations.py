@@ -1,8 +1,8 @@
-"""Activations as secure operations: ReLU, polynomials, and masked mixtures of the two."""
+"""Activations as operations: ReLU, polynomials, masked mixtures of the two, named functions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,14 @@ from torch import Tensor, nn
 from search.workloads.dapa import Polynomial
 from search.workloads.masked import MaskedActivation
 from search.workloads.operators import X2Act
+from search.workloads.square import Square
+
+FUNCTIONS: Mapping[type[nn.Module], str] = {
+    nn.SiLU: "silu", nn.GELU: "gelu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.Mish: "mish",
+    nn.Softplus: "softplus", nn.Hardswish: "hardswish", nn.ELU: "elu", nn.SELU: "selu",
+    nn.LeakyReLU: "leaky_relu",
+}  # fmt: skip
+"""Functions that a reader of a program may take by name, in the form PyTorch has by default."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Lowered:
     """An operation without its place in a program.
 
     Args:
-        operator: see :data:`evaluators.mpc.crypten.secure.OPERATIONS`.
+        operator: see :class:`evaluators.lowered.program.Step`.
         attributes: JSON data.
         private, public: role -> tensor.
     """
@@ -30,8 +38,12 @@ class Lowered:
     public: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def lower_activation(module: nn.Module, shape: tuple[int, ...]) -> Lowered | None:
+def lower_activation(
+    module: nn.Module, shape: tuple[int, ...], functions: Set[str] = frozenset()
+) -> Lowered | None:
     """``module`` at a site whose samples have ``shape``; None if it is no activation known here.
+
+    ``functions`` are those of :data:`FUNCTIONS` that may be left as they are.
 
     A masked activation becomes one comparison of the elements kept and one polynomial of the
     others: the mask is public, so both are indices.
@@ -44,7 +56,7 @@ def lower_activation(module: nn.Module, shape: tuple[int, ...]) -> Lowered | Non
         return Lowered("relu")
     found = polynomial_of(module)
     if found is None:
-        return None
+        return _function(module, functions)
     operator, public = found
     axes = (1,) * (len(shape) - 1)
     return Lowered(
@@ -62,6 +74,8 @@ def polynomial_of(module: nn.Module) -> tuple[str, list[tuple[str, Tensor]]] | N
     """
     if isinstance(module, nn.Identity):
         return "identity", []
+    if isinstance(module, Square):
+        return "x2act", [("c", torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64))]
     if isinstance(module, X2Act):
         c2, c1, c0 = (c.double().reshape(-1) for c in module.coefficients())
         return "x2act", [("c", torch.stack([c0, c1, c2]))]
@@ -73,6 +87,16 @@ def polynomial_of(module: nn.Module) -> tuple[str, list[tuple[str, Tensor]]] | N
         public = [("c", plain.coefficients()), ("mean", module.get_buffer("mean").double())]
         return f"poly{module.degree}", [*public, ("scale", scale)]
     return None
+
+
+def _function(module: nn.Module, functions: Set[str]) -> Lowered | None:
+    """A function by name; None for one with options of its own: the name would not tell them."""
+    word = FUNCTIONS.get(type(module))
+    if word is None or word not in functions:
+        return None
+    plain = {**vars(type(module)()), "inplace": False, "training": False}
+    own = {**vars(module), "inplace": False, "training": False}
+    return Lowered(word) if all(own.get(key) == value for key, value in plain.items()) else None
 
 
 def _masked(module: MaskedActivation, shape: tuple[int, ...]) -> Lowered | None:

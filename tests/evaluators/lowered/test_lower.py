@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evaluators.mpc.crypten.lower import lower
+from evaluators.lowered.lower import lower
 from search.api.errors import EvaluationError
 from search.workloads.canonical import canonicalise
 from search.workloads.networks.resnet import resnet20, resnet_mini
@@ -121,3 +121,19 @@ def test_a_diverged_network_is_said_to_be_one() -> None:
         network[0].weight.fill_(float("nan"))  # type: ignore[operator, union-attr]
     with pytest.raises(EvaluationError, match="NaN or infinite"):
         lower(network, (3,))
+
+
+def test_functions_and_double_weights_for_those_who_ask() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.act = nn.Linear(3, 3), nn.SiLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sigmoid(self.act(self.fc(x)))
+
+    program = lower(Own(), (3,), functions={"silu", "sigmoid"}, dtype=torch.float64)
+    assert [s.operator for s in program.steps] == ["linear", "silu", "sigmoid"]
+    assert {t.dtype for t in program.private.values()} == {torch.float64}
+    with pytest.raises(EvaluationError, match="sigmoid has no secure form"):
+        lower(Own(), (3,), functions={"silu"})

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluators.mpc.crypten.program import PRIVATE, STRUCTURE, Program, Step
+from evaluators.lowered.program import PRIVATE, STRUCTURE, Program, Step
 
 
 def program() -> Program:

@@ -8,15 +8,16 @@ names the site.
 from __future__ import annotations
 
 import operator
+from collections.abc import Set
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from evaluators.mpc.crypten.activations import Lowered, lower_activation
-from evaluators.mpc.crypten.pools import lower_pool
-from evaluators.mpc.crypten.program import Program, Step
+from evaluators.lowered.activations import Lowered, lower_activation
+from evaluators.lowered.pools import lower_pool
+from evaluators.lowered.program import Program, Step
 from search.api.errors import EvaluationError
 from search.workloads.canonical import canonicalise
 
@@ -27,16 +28,25 @@ _MOVES = {
     torch.cat: "cat", "view": "reshape", "reshape": "reshape", torch.reshape: "reshape",
 }  # fmt: skip
 _ADDS = (operator.add, torch.add, "add")
+_SIGMOIDS = (torch.sigmoid, F.sigmoid, "sigmoid")
 _SAME = ("contiguous", "clone", "detach")
 
 
-def lower(network: nn.Module, input_shape: tuple[int, ...]) -> Program:
-    """``network`` as a program for two parties.
+def lower(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    *,
+    functions: Set[str] = frozenset(),
+    dtype: torch.dtype = torch.float32,
+) -> Program:
+    """``network`` as a program.
 
     Args:
         network: maps ``[n, *input_shape]`` to ``[n, classes]``; brought into canonical form if it
             is not. Its evaluation mode counts: running statistics, no dropout.
         input_shape: of one sample, ``(C, H, W)``.
+        functions: names of :data:`~.activations.FUNCTIONS` that the reader knows what to do with.
+        dtype: of weights and biases in the program.
 
     Raises:
         EvaluationError: an operator has no secure form here; names the site.
@@ -46,7 +56,7 @@ def lower(network: nn.Module, input_shape: tuple[int, ...]) -> Program:
     graph = network if isinstance(network, fx.GraphModule) else canonicalise(network, input_shape)
     graph.eval()
     try:
-        return _Lowering(graph, input_shape).program()
+        return _Lowering(graph, input_shape, functions, dtype).program()
     finally:
         for child, training in modes.items():
             child.training = training
@@ -55,8 +65,15 @@ def lower(network: nn.Module, input_shape: tuple[int, ...]) -> Program:
 class _Lowering:
     """Walks over the graph once; the names of values are those of the graph's nodes."""
 
-    def __init__(self, graph: fx.GraphModule, input_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        graph: fx.GraphModule,
+        input_shape: tuple[int, ...],
+        functions: Set[str],
+        dtype: torch.dtype,
+    ) -> None:
         self._graph, self._input_shape = graph, input_shape
+        self._functions, self._dtype = functions, dtype
         self._shapes = _Shapes(graph).of(input_shape)
         self._steps: dict[str, Step] = {}
         self._private: dict[str, Tensor] = {}
@@ -110,12 +127,12 @@ class _Lowering:
             if (module.start_dim, module.end_dim) not in ((1, -1), (1, len(shape))):
                 raise EvaluationError(f"{site}: only whole samples can be flattened")
             return Lowered("flatten")
-        found = lower_activation(module, shape) or lower_pool(module, shape, site)
+        found = lower_activation(module, shape, self._functions) or lower_pool(module, shape, site)
         if found is None:
             raise EvaluationError(
                 f"{site}: {type(module).__name__} has no secure form (known: Conv2d, Linear, "
-                "BatchNorm, ReLU, ReLU6, X2Act, polynomials, masked activations, pools, add, "
-                "flatten)"
+                "BatchNorm, ReLU, ReLU6, X2Act, Square, polynomials, masked activations, "
+                f"{''.join(f'{name}, ' for name in sorted(self._functions))}pools, add, flatten)"
             )
         return found
 
@@ -145,6 +162,8 @@ class _Lowering:
             if self._shapes[tensors[0]] != self._shapes[tensors[1]]:
                 raise EvaluationError(f"{site}: cannot add tensors of different shapes")
             self._add(node, tuple(tensors), site, Lowered("add"))
+        elif target in _SIGMOIDS and len(tensors) == 1 and "sigmoid" in self._functions:
+            self._add(node, tuple(tensors), site, Lowered("sigmoid"))
         elif target in _SAME and len(tensors) == 1:
             self._value[node] = self._value[tensors[0]]
         elif target in _MOVES and tensors and (target is torch.cat or len(tensors) == 1):
@@ -193,7 +212,7 @@ class _Lowering:
         self._value[node] = name
 
     def _keep(self, name: str, tensor: Tensor) -> None:
-        found = tensor.detach().to("cpu", torch.float32).contiguous().clone()
+        found = tensor.detach().to("cpu", self._dtype).contiguous().clone()
         if not bool(torch.isfinite(found).all()):
             raise EvaluationError(f"{name}: a weight is NaN or infinite: its training diverged")
         self._private[name] = found

@@ -25,7 +25,8 @@ class Step:
 
     Args:
         site: name of the network's site it belongs to (for people and for traffic by site).
-        operator: what is done; :data:`evaluators.mpc.crypten.secure.OPERATIONS` lists all.
+        operator: what is done: ``conv``, ``linear``, ``affine``, ``add``, ``flatten``, ...; the
+            name of a function (``silu``) only for readers that asked for it.
         inputs: names of the values it reads; the network's input is ``x``.
         output: name of the value it makes.
         attributes: JSON data of the operation, such as stride and padding.
@@ -48,7 +49,7 @@ class Program:
         input_shape: of one sample.
         steps: in execution order.
         output: name of the value that is the result.
-        private: weights and biases, float32.
+        private: weights and biases, float32 unless another type was asked for.
         public: masks as indices (int64) and polynomials' coefficients (float64).
     """
 
