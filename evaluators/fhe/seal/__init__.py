@@ -1,0 +1,1 @@
+"""The default back end: SEAL through TenSEAL's low-level module, with our own packing."""
