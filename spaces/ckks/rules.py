@@ -1,0 +1,276 @@
+"""What makes a configuration fail, told without running it: by how much, why, and a way out.
+
+Each rule is a pure function of a configuration. Names of rules are those that the back ends use
+for the same failure (``insecure``, ``depth``, ``overflow``, ...), so that a study sees one word for
+one cause, whichever rung finds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from search.api.candidate import Violation
+from spaces.ckks.libraries import SEAL, Takes
+from spaces.ckks.params import CkksParams
+from spaces.ckks.primes import LARGEST_BITS, NotEnoughPrimes, nearest_size, primes_of
+from spaces.ckks.security import Security, is_sparse
+
+NOISE_BITS = 6.5
+"""Bits of a scale lost to noise besides half of log2 N. Source: fitted to encrypted runs of three
+networks at N = 2^13 and 2^14 (precision = scale - log2(N) / 2 - 6.5, within about 1 bit)."""
+SAFE_GAP = 10
+"""Bits by which the special prime should exceed the first one: from there SEAL's key-switching
+bias drowns in other noise (measured at N = 2^13 and 2^14)."""
+SAFE_HEADROOM = 5
+"""Bits between first prime and scale below which a value of 16 wraps around."""
+_WEIGHT_BITS = 8  # least scale of encoded weights: below it their rounding alone costs the answer
+_MANY = 1000.0  # excess of what no amount would mend, as for a dimension no table has
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a configuration is judged by.
+
+    Args:
+        depth: levels that the network needs; None if not known.
+        output_range: largest absolute value at the end of the chain; 1 if not known.
+        library: what the back end takes.
+        security: table and bits.
+    """
+
+    depth: int | None = None
+    output_range: float = 1.0
+    library: Takes = SEAL
+    security: Security = field(default_factory=Security)
+
+
+def violations(params: CkksParams, demands: Demands) -> tuple[Violation, ...]:
+    """Every rule that ``params`` break; empty if they may be run."""
+    return (
+        *_unsupported(params, demands.library),
+        *_insecure(params, demands.security),
+        *_prime_sizes(params, demands.library),
+        *_depth(params, demands.depth),
+        *_headroom(params, demands.output_range),
+        *_special(params),
+        *_scales(params),
+    )
+
+
+def expected_bits(scale: float, log_n: int) -> float:
+    """Bits of precision to expect of a scale: ``scale - log2(N) / 2 - 6.5``.
+
+    Source: :data:`NOISE_BITS`. A rule of thumb for synthesis; the noise model says more.
+    """
+    return scale - log_n / 2 - NOISE_BITS
+
+
+def scale_for(bits: float, log_n: int) -> int:
+    """The least scale, in bits, that is expected to give ``bits`` of precision."""
+    return math.ceil(bits + log_n / 2 + NOISE_BITS)
+
+
+def special_for(first: int, gap: int = SAFE_GAP + 2) -> int:
+    """Bits of the special prime: ``gap`` more than the first prime, and no more than exist."""
+    return min(LARGEST_BITS, first + gap)
+
+
+def warnings(params: CkksParams, demands: Demands) -> tuple[str, ...]:
+    """What is legal but worth a word: one sentence each."""
+    found = []
+    chain, security = params.chain, demands.security
+    if security.allow_insecure:
+        found.append("security is not enforced (allow_insecure): never use this with real data")
+    if security.table == "legacy_2018":
+        found.append("judged by the standard of 2018; the guidelines of 2024 allow less")
+    if is_sparse(params.log_n, params.secret_weight):
+        found.append(
+            f"sparse secret of weight {params.secret_weight}: its limit is interpolated between "
+            "draft rows that their authors marked for removal; a dense secret is the safe choice"
+        )
+    if len(chain.special) == 1 and 0 <= chain.special[0] - chain.first < SAFE_GAP:
+        found.append(
+            f"the special prime has {chain.special[0]} bits, the first one {chain.first}: with "
+            f"{SAFE_GAP} bits more than the first, SEAL's key switching costs no precision "
+            f"(take {special_for(chain.first)}; it costs no time)"
+        )
+    others = sorted({bits for bits in chain.levels if bits != params.scale})
+    if others:
+        found.append(
+            f"scale of {params.scale} bits, but primes of {', '.join(map(str, others))} bits are "
+            "dropped: scales then differ from layer to layer"
+        )
+    if 1 <= chain.first - params.scale < SAFE_HEADROOM:
+        found.append(
+            f"the first prime has {chain.first - params.scale} bits more than the scale: results "
+            f"beyond {2.0 ** (chain.first - params.scale - 1):g} wrap around without an error"
+        )
+    return tuple(found)
+
+
+def _unsupported(params: CkksParams, library: Takes) -> Iterator[Violation]:
+    low, high = library.log_n
+    if not low <= params.log_n <= high:
+        near = min(high, max(low, params.log_n))
+        yield Violation(
+            "unsupported",
+            f"log_n: got {params.log_n}; {library.name} takes {low} to {high}. Nearest: {near}",
+            float(abs(params.log_n - near)),
+            "1",
+        )
+    if params.ring not in library.rings:
+        yield _lacks(f"ring: {library.name} has no {params.ring} ring. "
+                     f"Nearest: {', '.join(library.rings)}")  # fmt: skip
+    if params.secret_weight is not None and not library.sparse_secrets:
+        yield _lacks(f"secret_weight: got {params.secret_weight}; secrets of {library.name} are "
+                     "dense. Leave it out")  # fmt: skip
+    if params.bootstraps and not library.bootstraps:
+        yield _lacks(f"bootstraps: {library.name} cannot refresh a ciphertext at "
+                     f"{', '.join(params.bootstraps)}; the chain must hold all levels")  # fmt: skip
+    count = len(params.chain.special)
+    if not 1 <= count <= library.special:
+        allowed = "exactly 1" if library.special == 1 else f"1 to {library.special}"
+        near = 1 if count == 0 else library.special
+        yield Violation(
+            "unsupported",
+            f"special primes: got {count}; {library.name} takes {allowed}. Without one, "
+            f"ciphertexts can be neither rotated nor multiplied with each other. Nearest: {near}",
+            float(abs(count - near)),
+            "1",
+        )
+
+
+def _insecure(params: CkksParams, security: Security) -> Iterator[Violation]:
+    if security.allow_insecure:
+        return
+    total = params.chain.log_qp
+    limit = security.limit(params.log_n, params.secret_weight)
+    if limit is not None and total <= limit:
+        return
+    words = f"{security.bits} bit of security ({security.table})"
+    nearest = security.smallest_log_n(total, params.secret_weight)
+    bigger = f"log_n {nearest}" if nearest is not None else "no ring dimension allows that many"
+    if limit is None:
+        secret = (
+            f" and a secret of weight {params.secret_weight}"
+            if is_sparse(params.log_n, params.secret_weight)
+            else ""
+        )
+        detail = (
+            f"log_n {params.log_n}{secret}: the table gives no modulus with {words}, so nothing is "
+            f"known to be safe. Nearest: {bigger}"
+        )
+        yield Violation("insecure", detail, _MANY, "bit")
+        return
+    over = total - limit
+    detail = (
+        f"all primes together: got {total} bit; at most {limit} at N = 2^{params.log_n} for "
+        f"{words}, {over} too many. Special primes count. The larger the modulus, the easier the "
+        f"key is found. Nearest: {bigger}, or {over} bit less (a smaller scale, fewer levels)"
+    )
+    yield Violation("insecure", detail, float(over), "bit")
+
+
+def _prime_sizes(params: CkksParams, library: Takes) -> Iterator[Violation]:
+    chain = params.chain
+    small, large = library.prime_bits
+    sizes = (chain.first, *chain.levels, *chain.special)
+    outside = [bits for bits in sizes if not small <= bits <= large]
+    if outside:
+        far = max(outside, key=lambda bits: max(bits - large, small - bits))
+        near = min(large, max(small, far))
+        detail = (
+            f"prime of {far} bits: {library.name} takes {small} to {large}, since residues must "
+            f"fit a machine word with room to spare. Nearest: {near}"
+        )
+        yield Violation("no_primes", detail, float(abs(far - near)), "bit")
+        return
+    try:
+        primes_of(chain, params.log_n, params.ring)
+    except NotEnoughPrimes as error:
+        near_size = nearest_size(error.bits, params.log_n, error.wanted, params.ring)
+        detail = (
+            f"{error.wanted} primes of {error.bits} bits: there are {error.found} that are 1 mod "
+            f"{error.order}, which fast multiplication in this ring needs (SEAL says 'failed to "
+            f"find enough qualifying primes'). Nearest: {near_size} bits"
+        )
+        excess = abs(near_size - error.bits) if near_size is not None else _MANY
+        yield Violation("no_primes", detail, float(excess), "bit")
+
+
+def _depth(params: CkksParams, depth: int | None) -> Iterator[Violation]:
+    if depth is None or params.bootstraps:
+        return
+    missing = depth - len(params.chain.levels)
+    if missing > 0:
+        detail = (
+            f"levels: got {len(params.chain.levels)}; the network needs {depth}, {missing} more. "
+            "Each layer and each activation uses up one prime; when none is left, TenSEAL says "
+            f"'scale out of bounds'. Nearest: {depth} primes between the first and the special one"
+        )
+        yield Violation("depth", detail, float(missing), "1")
+
+
+def _headroom(params: CkksParams, output_range: float) -> Iterator[Violation]:
+    # |y| * scale < q / 2 at the end, where the first prime alone is left.
+    needed = 1.0 + math.log2(max(output_range, 1e-300))
+    room = params.chain.first - params.scale
+    if room < max(1.0, needed):
+        least = max(1, math.ceil(needed))
+        detail = (
+            f"head-room: the first prime has {room} bits more than the scale; at least {least} for "
+            f"results up to {max(output_range, 1.0):.4g}, which otherwise wrap around without an "
+            f"error. Nearest: a first prime of {params.scale + least} bits"
+        )
+        yield Violation("overflow", detail, float(least - room), "bit")
+
+
+def _special(params: CkksParams) -> Iterator[Violation]:
+    chain = params.chain
+    count = len(chain.special)
+    if not count:
+        return
+    data = (chain.first, *chain.levels)
+    # Key switching takes the data primes in groups as large as there are special primes.
+    largest = max(sum(data[i : i + count]) for i in range(0, len(data), count))
+    short = largest - sum(chain.special)
+    if short > 0:
+        detail = (
+            f"special prime: got {sum(chain.special)} bit; at least {largest} (no less than any "
+            f"prime it serves), {short} more. Key switching divides its noise by the special "
+            f"prime: a smaller one leaves garbage without an error. Nearest: {largest}; "
+            f"{special_for(largest)} costs nothing more and is better"
+        )
+        yield Violation("imprecise", detail, float(short), "bit")
+
+
+def _scales(params: CkksParams) -> Iterator[Violation]:
+    floor = scale_for(1.0, params.log_n)
+    if params.scale < floor:
+        detail = (
+            f"scale: got {params.scale} bits; noise alone takes {floor - 1} at N = 2^"
+            f"{params.log_n}, so not one bit of the answer would be right. Nearest: {floor}"
+        )
+        yield Violation("imprecise", detail, float(floor - params.scale), "bit")
+        return
+    for bits in (min(params.chain.levels, default=None), max(params.chain.levels, default=None)):
+        if bits is None:
+            continue
+        # A square has scale 2s - b; the weights behind it are encoded at 2b - s.
+        square, weights = 2 * params.scale - bits, 2 * bits - params.scale
+        short = max(floor - square, _WEIGHT_BITS - weights)
+        if short > 0:
+            detail = (
+                f"scale: got {params.scale} bits with a prime of {bits} bits; each rescaling "
+                "divides by such a prime, so the scale after it should be the scale before "
+                f"(now 2^{square} after a square, 2^{weights} for weights), else results drown in "
+                f"noise without an error. Nearest: a scale of {bits} bits"
+            )
+            yield Violation("scale_mismatch", detail, float(short), "bit")
+            return
+
+
+def _lacks(detail: str) -> Violation:
+    return Violation("unsupported", detail, 1.0, "1")
