@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Operation = Literal[
-    "encode", "encrypt", "decrypt", "decode", "add", "add_plain", "multiply_plain",
+    "encode", "encrypt", "decrypt", "decode", "add", "add_plain", "add_scalar", "multiply_plain",
     "multiply_scalar", "multiply", "square", "relinearise", "rescale", "rotate", "mod_switch",
 ]  # fmt: skip
 

@@ -171,7 +171,7 @@ def _levels(degree: int) -> int:
 
 
 def _factorisations(total: int, least: int) -> list[tuple[int, ...]]:
-    found = [(total,)] if least <= total <= MAX_STAGE else []
+    found: list[tuple[int, ...]] = [(total,)] if least <= total <= MAX_STAGE else []
     for first in range(least, min(MAX_STAGE, math.isqrt(total)) + 1, 2):
         if total % first == 0:
             found += [(first, *rest) for rest in _factorisations(total // first, first)]
