@@ -97,6 +97,7 @@ class ImageClassification:
             self._network.load()  # wrong options are told now; a cached entry has had right ones
         self._splits: Any = None
         self._sites: tuple[Site, ...] | None = None
+        self._links: Mapping[str, tuple[str, ...]] = {}
         self._digest: str | None = None
 
     @classmethod
@@ -169,6 +170,15 @@ class ImageClassification:
             self._trace()
         return self._sites or ()
 
+    def links(self) -> Mapping[str, tuple[str, ...]]:
+        """Site -> sites whose results it reads, in order; none for the input.
+
+        Raises:
+            ConfigError: the network cannot be built or traced.
+        """
+        self.sites()
+        return dict(self._links)
+
     def build(self, seed: int) -> fx.GraphModule:
         """A new network in canonical form, original operators, on the CPU, in training mode.
 
@@ -212,7 +222,7 @@ class ImageClassification:
         if traced is None:
             traced, weights = self._traced()
             site_cache.write(key, traced)
-        self._sites = traced.sites
+        self._sites, self._links = traced.sites, traced.links
         facts = {
             "network": [self._network_name, traced.options, traced.structure],
             "weights": weights,
@@ -228,6 +238,7 @@ class ImageClassification:
         from torch import nn
 
         from search.workloads.canonical import canonicalise, trace_sites
+        from search.workloads.links import trace_links
         from search.workloads.sites import output_shape, structure
 
         network = canonicalise(self._fresh(0), self.input_shape)
@@ -240,10 +251,12 @@ class ImageClassification:
             )
         named = self._network
         options = named.load()[1] if isinstance(named, _Named) else self._options
+        sites = trace_sites(network, self.input_shape)
         traced = site_cache.Traced(
-            sites=trace_sites(network, self.input_shape),
+            sites=sites,
             structure=tuple(structure(network)),
             options=to_plain(options),
+            links=trace_links(network, sites),
         )
         return traced, _weights(network) if isinstance(named, nn.Module) else ""
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,11 +35,13 @@ class Traced:
         sites: every operator in execution order.
         structure: what identifies the network besides its weights.
         options: its options as plain data, defaults written out.
+        links: site -> sites whose results it reads.
     """
 
     sites: tuple[Site, ...]
     structure: tuple[str, ...]
     options: Mapping[str, Any]
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def key_of(
@@ -77,8 +79,9 @@ def read(key: str | None) -> Traced | None:
             sites=tuple(_site(entry) for entry in data["sites"]),
             structure=tuple(data["structure"]),
             options=data["options"],
+            links={site: tuple(read) for site, read in data["links"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -90,6 +93,7 @@ def write(key: str | None, traced: Traced) -> None:
         "sites": [asdict(site) for site in traced.sites],
         "structure": list(traced.structure),
         "options": dict(traced.options),
+        "links": {site: list(read) for site, read in traced.links.items()},
     }
     with contextlib.suppress(OSError, TypeError):
         file = _file(key)
