@@ -11,6 +11,7 @@ bootstrapping for approximate homomorphic encryption with non-sparse keys, EUROC
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,6 +26,7 @@ from evaluators.fhe.polynomial_split import Split, expense, splits
 from evaluators.fhe.polynomial_stage import evaluate
 from search.api.errors import ConfigError
 
+_LEAST_SCALE = 2.0**15  # the noise of one rescaling is up to 2^12 (N = 32768): 3 bits are left
 _NOMINAL = 2.0**40  # any prime and scale: counts and plain values do not depend on them
 
 
@@ -61,7 +63,8 @@ class PolynomialPlan:
             Instructions; the result has ``limbs_in - levels`` limbs.
 
         Raises:
-            BackendFailure: kind ``depth``: too few limbs.
+            BackendFailure: kind ``depth``: too few limbs; ``scale_mismatch``: the scale is so far
+                from the primes that powers lose it; ``overflow``: a scale exceeds the modulus.
         """
         if limbs_in < self.levels + 1:
             raise BackendFailure(
@@ -81,6 +84,7 @@ class PolynomialPlan:
             value = evaluate(program, value, split, scale)
         if self.polynomial.gate:
             program.finished(program.product(value, x))
+        _check_scales(program, limbs_in)
         return tuple(program.steps)
 
     def counts(self, limbs_in: int) -> tuple[Count, ...]:
@@ -102,7 +106,7 @@ class PolynomialPlan:
     @cached_property
     def _nominal(self) -> tuple[Instruction, ...]:
         top = self.levels + 1
-        return self.instructions(top, _NOMINAL, (_NOMINAL,) * top, _NOMINAL)
+        return self.instructions(top, _NOMINAL, _primes(top), _NOMINAL)
 
     def run_plain(self, x: np.ndarray) -> np.ndarray:
         """What the program gives on cleartext ``x`` in [-1, 1], of any shape."""
@@ -131,6 +135,28 @@ def plan(polynomial: Polynomial) -> PolynomialPlan:
     return PolynomialPlan(polynomial, tuple(found))
 
 
+def _check_scales(program: Program, limbs_in: int) -> None:
+    """Refuse what libraries refuse at run time, or answer with garbage."""
+    bits = np.cumsum(np.log2(program.primes[:limbs_in]))
+    for step in program.steps:
+        needed, has = math.log2(step.scale) + 1.0, bits[step.limbs_out - 1]
+        if needed > has:
+            raise BackendFailure(
+                "overflow",
+                f"a value of the polynomial needs {needed:.0f} bits of modulus on {step.limbs_out} "
+                f"limbs (has {has:.0f}). Lower the scale, or raise the bits of the first prime",
+            )
+        kept = {"multiply_scalar": step.plain_scale, "rescale": step.scale}.get(step.operation)
+        if kept is not None and kept < _LEAST_SCALE:
+            raise BackendFailure(
+                "scale_mismatch",
+                f"a polynomial on a scale of 2^{math.log2(program.scales[0]):.1f} and primes of "
+                f"about 2^{bits[-1] - bits[-2]:.0f}: every squaring doubles their distance, until "
+                f"a scale is 2^{math.log2(kept):.0f} (expected 2^{math.log2(_LEAST_SCALE):.0f} or "
+                "more). Take level primes of the scale's bits",
+            )
+
+
 def _cheapest(series: np.ndarray) -> Split:
     return min(splits(tuple(series)), key=_expense)
 
@@ -138,6 +164,10 @@ def _cheapest(series: np.ndarray) -> Split:
 def _expense(split: Split) -> float:
     """Relative cost of a stage on its own."""
     top = split.levels + 1
-    program = Program((_NOMINAL,) * top)
+    program = Program(_primes(top))
     evaluate(program, program.input(top, _NOMINAL), split, _NOMINAL)
     return sum(expense(step.operation, step.limbs) for step in program.steps)
+
+
+def _primes(limbs: int) -> tuple[float, ...]:
+    return (_NOMINAL**1.5, *(_NOMINAL,) * (limbs - 1))

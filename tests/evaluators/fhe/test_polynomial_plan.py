@@ -74,8 +74,9 @@ def test_limbs_and_scales_fit_in_every_instruction(polynomial: Polynomial) -> No
     top = steps_of.levels + 3
     primes = [2.0**60, *(2.0**40 * (1 + 1e-4 * k) for k in range(1, top))]
     target = 1.1 * 2.0**40
-    steps = steps_of.instructions(top, 2.0**41, primes, target)
-    limbs, scales, sizes = {0: top}, {0: 2.0**41}, {0: 2}
+    scale_in = 1.05 * 2.0**40
+    steps = steps_of.instructions(top, scale_in, primes, target)
+    limbs, scales, sizes = {0: top}, {0: scale_in}, {0: 2}
     for step in steps:
         assert step.result not in limbs  # written once
         assert {limbs[r] for r in step.operands} == {step.limbs}
@@ -124,7 +125,8 @@ def _expected(step, scales: list[float], primes: list[float]) -> tuple[float, in
 def test_counts_are_those_of_the_instructions(polynomial: Polynomial) -> None:
     found = plan(polynomial)
     for limbs in (found.levels + 1, found.levels + 4):
-        steps = found.instructions(limbs, 2.0**30, [2.0**30] * limbs, 2.0**30)
+        primes = [2.0**50, *[2.0**30] * (limbs - 1)]
+        steps = found.instructions(limbs, 2.0**30, primes, 2.0**30)
         wanted = Counter((s.operation, s.limbs) for s in steps)
         assert {(c.operation, c.limbs): c.count for c in found.counts(limbs)} == wanted
         assert all(c.place == "server" for c in found.counts(limbs))
@@ -165,6 +167,27 @@ def test_chain_that_is_too_short_is_refused() -> None:
     assert caught.value.kind == "depth"
     with pytest.raises(BackendFailure, match=words):
         found.counts(3)
+
+
+def test_scale_far_from_the_primes_is_refused() -> None:
+    # Each squaring doubles the distance: 2^35 becomes 2^30, 2^20, 1.
+    found = planned(15)
+    primes = [2.0**60, *[2.0**40] * 4]
+    found.instructions(5, 2.0**39.5, primes, 2.0**40)
+    with pytest.raises(BackendFailure, match="scale of 2\\^35.*primes of about 2\\^40") as caught:
+        found.instructions(5, 2.0**35, primes, 2.0**40)
+    assert caught.value.kind == "scale_mismatch"
+    with pytest.raises(BackendFailure, match="scale of 2\\^45") as caught:
+        found.instructions(5, 2.0**45, primes, 2.0**40)
+    assert caught.value.kind == "scale_mismatch"
+
+
+def test_scale_beyond_the_modulus_is_refused() -> None:
+    found = planned(3)
+    primes = [2.0**40] * 3
+    with pytest.raises(BackendFailure, match="needs 8[0-9] bits of modulus.*has 80") as caught:
+        found.instructions(3, 2.0**40, primes, 2.0**48)
+    assert caught.value.kind == "overflow"
 
 
 @pytest.mark.parametrize(

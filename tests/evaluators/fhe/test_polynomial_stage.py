@@ -22,7 +22,7 @@ def test_every_split_gives_the_same_value_level_and_scale(degree: int) -> None:
 
 def test_baby_steps_have_their_least_depth() -> None:
     # T_3 = 2 T_1 T_2 - T_1 is two levels deep, so that a sum with it needs three.
-    split = next(s for s in splits((0, 0, 0, 1, 1, 1)) if s.baby == 4 and s.giant == 4)
+    split = next(s for s in splits((0, 0, 0, 2, 1, 1)) if s.baby == 4 and s.giant == 4)
     program = Program([2.0**40] * 4)
     evaluate(program, program.input(4, 2.0**30), split, 2.0**30)
     assert min(s.limbs for s in program.steps if s.operation == "multiply_scalar") == 2
