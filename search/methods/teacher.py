@@ -86,6 +86,18 @@ def load_teacher(workload: Any, ctx: Context) -> Teacher:
     return found
 
 
+def teacher_weights(workload: Any, ctx: Context) -> Path:
+    """The file with the weights of :func:`load_teacher`, trained now if there is none.
+
+    Raises:
+        EvaluationError: as :func:`load_teacher`.
+    """
+    files = _Files(cache_directory() / "teachers", workload.digest)
+    if files.facts() is None:
+        load_teacher(workload, ctx)
+    return files.weights
+
+
 def teacher_facts(workload: Any) -> dict[str, Any]:
     """Facts about the cached teacher of ``workload``; empty if it was not trained yet."""
     return _Files(cache_directory() / "teachers", workload.digest).facts() or {}
