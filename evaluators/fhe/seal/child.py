@@ -142,9 +142,7 @@ class _Work:
         self._folder, self._program, self._keys, self._tell = folder, program, keys, tell
         self._machine = engine.Machine(scheme, program, weights, keys)
 
-    def infer(
-        self, repeat: int, worker: int, images: Sequence[int], inputs: np.ndarray
-    ) -> None:
+    def infer(self, repeat: int, worker: int, images: Sequence[int], inputs: np.ndarray) -> None:
         """Encrypt, compute and decrypt row after row; write outputs and times."""
         outputs, runs = [], []
         for image in images:

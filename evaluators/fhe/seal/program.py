@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from evaluators.fhe.instructions import Instruction
+
 if TYPE_CHECKING:
+    from evaluators.fhe.graph import Node
     from evaluators.fhe.packed import PackedLinear, PackedNetwork
 
 _FILE = "program.json"
@@ -64,7 +67,7 @@ class Step:
         weight_scale: of the diagonals of a linear map.
         folds: rotations of the rotate-and-add steps of a linear map.
         early: whether its inner sums are rescaled before their giant rotation.
-        plan: instructions of a polynomial.
+        plan: instructions of a polynomial; the last one gives its result.
     """
 
     node: str
@@ -78,7 +81,7 @@ class Step:
     weight_scale: float = 1.0
     folds: tuple[int, ...] = ()
     early: bool = False
-    plan: Any = None
+    plan: tuple[Instruction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,19 @@ class Program:
         if data.pop("version") != _VERSION:
             raise ValueError(f"{folder / _FILE}: another version (expected {_VERSION})")
         steps = tuple(
-            Step(**{**s, "inputs": tuple(s["inputs"]), "folds": tuple(s["folds"])})
-            for s in data.pop("steps")
+            Step(
+                **{
+                    **step,
+                    "inputs": tuple(step["inputs"]),
+                    "folds": tuple(step["folds"]),
+                    "plan": tuple(_instruction(one) for one in step["plan"]),
+                }
+            )
+            for step in data.pop("steps")
         )
-        lists = {key: tuple(data.pop(key)) for key in ("primes", "special", "rotations")}
-        return cls(folder=folder, steps=steps, **lists, **data)
+        for key in ("primes", "special", "rotations"):
+            data[key] = tuple(data[key])
+        return cls(folder=folder, steps=steps, **data)
 
 
 def write(
@@ -151,7 +162,6 @@ def write(
     primes: Sequence[int],
     special: Sequence[int],
     levels: Mapping[str, Level],
-    plans: Mapping[str, Any] | None = None,
 ) -> Program:
     """Write ``packed`` under a modulus chain into ``folder``, which must exist.
 
@@ -162,12 +172,11 @@ def write(
         primes: the data primes, that which is never dropped first.
         special: the primes for key switching.
         levels: limbs and scales of every node.
-        plans: instructions of the polynomials, JSON-safe.
     """
     graph = packed.graph
     first = graph.nodes[0]
     steps = tuple(
-        _step(folder, index, node.name, node.kind, node.inputs, packed, levels, plans or {})
+        _step(folder, index, node, packed, levels[node.name], primes)
         for index, node in enumerate(graph.nodes[1:])
     )
     kinds = {step.kind for step in steps}
@@ -206,22 +215,19 @@ def rotations(packed: PackedNetwork) -> tuple[int, ...]:
 def _step(
     folder: Path,
     index: int,
-    name: str,
-    kind: str,
-    inputs: Sequence[str],
+    node: Node,
     packed: PackedNetwork,
-    levels: Mapping[str, Level],
-    plans: Mapping[str, Any],
+    level: Level,
+    primes: Sequence[int],
 ) -> Step:
-    level = levels[name]
-    linear = packed.linears[name] if kind == "linear" else None
+    linear = packed.linears[node.name] if node.kind == "linear" else None
     if linear is not None:
         _write_linear(folder, index, linear, packed.slots)
     return Step(
-        node=name,
-        kind=kind,
-        inputs=tuple(inputs),
-        ciphertexts=packed.layouts[name].ciphertexts,
+        node=node.name,
+        kind=node.kind,
+        inputs=tuple(node.inputs),
+        ciphertexts=packed.layouts[node.name].ciphertexts,
         limbs_in=level.limbs_in,
         limbs_out=level.limbs_out,
         scale_in=level.scale_in,
@@ -229,14 +235,28 @@ def _step(
         weight_scale=level.weight_scale if linear else 1.0,
         folds=tuple(f % packed.slots for f in linear.folds) if linear else (),
         early=linear.early if linear else False,
-        plan=plans.get(name),
+        plan=_instructions(node, level, primes),
     )
+
+
+def _instructions(node: Node, level: Level, primes: Sequence[int]) -> tuple[Instruction, ...]:
+    if node.polynomial is None:
+        return ()
+    from evaluators.fhe.polynomial_plan import plan  # the child does not need it
+
+    found = plan(node.polynomial)
+    return found.instructions(level.limbs_in, level.scale_in, primes, level.scale_out)
+
+
+def _instruction(data: Mapping[str, Any]) -> Instruction:
+    return Instruction(**{**data, "operands": tuple(data["operands"])})
 
 
 def _write_linear(folder: Path, index: int, linear: PackedLinear, slots: int) -> None:
     """Terms, bias, and the diagonals one after another."""
     terms = np.array(
-        [(t.source, t.result, t.baby % slots, t.giant % slots) for t in linear.terms], dtype=np.int64
+        [(t.source, t.result, t.baby % slots, t.giant % slots) for t in linear.terms],
+        dtype=np.int64,
     )
     np.save(folder / f"{index}.terms.npy", terms.reshape(-1, 4))
     np.save(folder / f"{index}.bias.npy", np.asarray(linear.bias(), dtype=np.float64))

@@ -1,8 +1,9 @@
-"""Times every operation on this host, in a bare process: ``python -m evaluators.fhe.seal.times``.
+"""Times every operation on this host, in a bare process.
 
-Operands are taken in turn from stocks larger than the caches, as a network takes its weights and
-its keys. CPU time, the least of several rounds over all sizes, so that a slow moment of the machine
-does not stick to one size. Every line on the standard output is one number, as JSON.
+Started as ``python -m evaluators.fhe.seal.times FOLDER`` with a job in the folder, and leaves the
+times there. Operands are taken in turn from stocks larger than the caches, as a network takes its
+weights and its keys. CPU time, the least of several rounds over all sizes, so that a slow moment of
+the machine does not stick to one size.
 """
 
 from __future__ import annotations
@@ -10,24 +11,18 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from time import process_time
 from typing import Any
 
 import numpy as np
 import tenseal.sealapi as sealapi
 
+from evaluators.fhe.child_process import FAILED, end_with_parent, kind_of, tell_failure
 from evaluators.fhe.seal.engine import Scheme, galois_element
+from evaluators.fhe.seal_host import JOB, TIMES
 
-# log2 N -> limbs at which operations are timed. More than the tables of security allow at 4096:
-# a line needs points.
-GRID: Mapping[int, tuple[int, ...]] = {
-    12: (1, 2, 3, 4),
-    13: (1, 2, 3, 4, 6, 8),
-    14: (1, 2, 4, 6, 8, 12),
-    15: (1, 2, 4, 8, 12, 16),
-}
-ROUNDS = 3
 _STOCK = 48 * 2**20  # bytes of plaintexts to take in turn: more than a last-level cache's share
 _STEPS = (1, 3, 7)  # rotations whose keys are taken in turn
 _LEAST = 0.004  # seconds a loop runs at least
@@ -49,12 +44,15 @@ class _Keys:
         generator.create_relin_keys(self.relin)
 
 
-def main(grid: Mapping[int, Sequence[int]], rounds: int) -> None:
-    """Print one line per ring dimension, operation and number of limbs."""
-    for log_n, limbs in grid.items():
-        for found in times(log_n, limbs, rounds):
-            sys.stdout.write(json.dumps(found) + "\n")
-        sys.stdout.flush()
+def main(folder: Path) -> None:
+    """Do the job in ``folder``: ``{log_n, limbs, rounds}``; a failure is written down."""
+    end_with_parent()
+    try:
+        job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        found = times(job["log_n"], job["limbs"], job["rounds"])
+        (folder / TIMES).write_text(json.dumps(found), encoding="utf-8")
+    except Exception as error:  # noqa: BLE001 - the library's errors have no common class
+        tell_failure(folder, kind_of(str(error)), f"{type(error).__name__}: {error}")
 
 
 def times(log_n: int, limbs: Sequence[int], rounds: int) -> list[dict[str, Any]]:
@@ -102,9 +100,7 @@ def _operations(scheme: Scheme, keys: _Keys, limbs: int) -> dict[str, Calls]:
     other, result = sealapi.Ciphertext(), sealapi.Ciphertext()
     keys.encryptor.encrypt_symmetric(plain, other)
     decrypted = sealapi.Plaintext()
-    stock = [
-        scheme.encode(values, limbs, scale) for _ in range(_STOCK // (8 * scheme.n * limbs))
-    ]
+    stock = [scheme.encode(values, limbs, scale) for _ in range(_STOCK // (8 * scheme.n * limbs))]
     found: dict[str, Calls] = {
         "encode": _again(lambda: scheme.encode(values, limbs, scale)),
         "encrypt": _again(lambda: keys.encryptor.encrypt_symmetric(plain, result)),
@@ -136,7 +132,6 @@ def _each(call: Callable[[Any], object], stock: Sequence[Any]) -> Calls:
 
 
 if __name__ == "__main__":
-    chosen = (
-        {int(k): tuple(v) for k, v in json.loads(sys.argv[1]).items()} if sys.argv[1:] else GRID
-    )
-    main(chosen, int(sys.argv[2]) if sys.argv[2:] else ROUNDS)
+    if len(sys.argv) != 2:
+        sys.exit(FAILED)
+    main(Path(sys.argv[1]))
