@@ -35,6 +35,7 @@ _KNOBS = (
     "mask_learning_rate",
     "weight_penalty",
     "relu_penalty",
+    "emphasis",
     "learning_rate",
     "polynomial_scale",
 )
@@ -150,6 +151,7 @@ class AdaPI:
                 weight_penalty=self._knobs.value("weight_penalty", point),
                 relu_penalty=self._knobs.value("relu_penalty", point),
                 densities=[(w, n / free) for (w, _), n in zip(ladder, relus, strict=True)],
+                emphasis=self._knobs.value("emphasis", point),
             )
             learned = learn_scores(
                 network, masking, teaching, self._students.train_split, plan, scores,

@@ -42,6 +42,11 @@ class AdaPIConfig(TrainingOptions):
     mask_learning_rate: Knob = Field(5e-3, description="of the weights while scores are learned")
     weight_penalty: Knob = Field(13.0, description="of the density of weights (`penalty`)")
     relu_penalty: Knob = Field(65.0, description="of the density of ReLUs (`penalty`)")
+    emphasis: Knob = Field(
+        0.7,
+        description="how much denser members count while scores are learned (`ladder`): a member's "
+        "loss weighs as its density to this power; 0: all alike, which favours the sparse",
+    )
     labels: float = Field(0.1, ge=0, description="weight of the cross-entropy on labels")
     distillation: float = Field(
         0.9, ge=0, description="weight of the teacher's soft targets in the loss; 0: labels alone"
@@ -55,6 +60,9 @@ class AdaPIConfig(TrainingOptions):
     )
     inherit: bool = Field(
         True, description="batch norms start as the member before left them, or as mask training"
+    )
+    batch_size: int = Field(
+        64, ge=1, description="images per step; small, as members take turns and each needs steps"
     )
     optimizer: Literal["sgd", "adam"] = Field("adam", description="of the members' weights")
     learning_rate: Knob = Field(5e-3, description="peak rate of the members' training")

@@ -93,6 +93,7 @@ class SoftPlan:
         score_learning_rate: Adam's, on the scores.
         weight_penalty, relu_penalty: of the two densities (``penalty``).
         densities: of weights and of ReLUs, for each member, sparsest first (``ladder``).
+        emphasis: how much denser members count (``ladder``), see :func:`loss_weights`.
     """
 
     recipe: Recipe
@@ -101,6 +102,17 @@ class SoftPlan:
     weight_penalty: float
     relu_penalty: float
     densities: Sequence[tuple[float, float]]
+    emphasis: float = 0.0
+
+
+def loss_weights(densities: Sequence[float], emphasis: float) -> tuple[float, ...]:
+    """Weight of each member's loss: its density to the power ``emphasis``, of mean 1.
+
+    Members share weights, and what is best for a sparse one is not for a dense one. At equal
+    weights (``emphasis`` 0) the sparse ones win: their losses, and so their gradients, are larger.
+    """
+    powers = [density**emphasis for density in densities]
+    return tuple(len(powers) * power / sum(powers) for power in powers)
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,7 @@ def learn_scores(
         ],
         weight_decay=recipe.weight_decay,
     )
+    weights_of_members = loss_weights([w for w, _ in plan.densities], plan.emphasis)
     meter = LossMeter("masks", batches.per_epoch, ctx)
     done = 0
     with soft, teaching.lesson():
@@ -175,7 +188,9 @@ def learn_scores(
             with autocast(device, recipe.bf16):
                 logits = soft(images, member, plan.densities)
             loss = teaching.loss(images, logits, y[index], index)
-            if plan.way == "penalty":
+            if member is not None:
+                loss = loss * weights_of_members[member]
+            else:
                 weights, relus = soft.shares()
                 loss = loss + plan.weight_penalty * weights + plan.relu_penalty * relus
             optimizer.zero_grad(set_to_none=True)

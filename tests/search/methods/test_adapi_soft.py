@@ -10,7 +10,14 @@ from torch import nn
 
 from search.methods.adapi_loss import Lesson, Teaching
 from search.methods.adapi_scores import first_scores
-from search.methods.adapi_soft import Soft, SoftActivation, SoftPlan, above, learn_scores
+from search.methods.adapi_soft import (
+    Soft,
+    SoftActivation,
+    SoftPlan,
+    above,
+    learn_scores,
+    loss_weights,
+)
 from search.methods.mask_students import masked_student
 from search.methods.teacher import load_teacher
 from search.methods.trainer import Recipe
@@ -75,6 +82,22 @@ def test_a_ladder_gives_every_member_batch_norms_of_its_own(
     assert isinstance(network.get_submodule("2"), MaskedActivation)
     steps = 2 * (len(workload.data.train) // 64)
     assert soft.gradient_evaluations == steps * 64
+
+
+def test_emphasis_weighs_losses_by_density_and_keeps_their_mean() -> None:
+    assert loss_weights((0.1, 0.4), 0.0) == (1.0, 1.0)
+    assert loss_weights((0.1, 0.4), 1.0) == pytest.approx((0.4, 1.6))
+    assert loss_weights((0.1, 0.4), 0.5) == pytest.approx((2 / 3, 4 / 3))
+    assert loss_weights((0.3,), 0.7) == (1.0,)
+
+
+def test_emphasis_moves_the_shared_weights(workload: Any, recorder: Callable[..., Any]) -> None:
+    def sizes(emphasis: float) -> list[float]:
+        ctx = recorder(f"emphasis{emphasis}")
+        _, network, _ = learned(workload, ctx, emphasis=emphasis)
+        return [float(w.detach().abs().sum()) for w in network.parameters()]
+
+    assert sizes(0.0) != sizes(2.0)
 
 
 def test_penalties_press_the_densities_down(workload: Any, recorder: Callable[..., Any]) -> None:
