@@ -245,6 +245,22 @@ def calibrate_2pc(
     calibrate_2pc(backend, json=json, quiet=quiet)
 
 
+@calibration.command("ckks")
+def calibrate_ckks(
+    backend: Annotated[str, typer.Option(help="What to measure: tenseal.")] = "tenseal",
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Time the operations of a CKKS library; a minute or two.
+
+    Kept per host and version; ckks_predicted with `calibration: auto` uses it from then on.
+    """
+    from search.cli.calibrate import calibrate_ckks
+
+    calibrate_ckks(backend, json=json, quiet=quiet)
+
+
 @app.command()
 def doctor(
     install: Annotated[

@@ -1,10 +1,11 @@
-"""``search calibrate 2pc``: time the operators of a two-party backend on this host."""
+"""``search calibrate``: time the operators of a back end on this host."""
 
 from __future__ import annotations
 
 import json as json_module
 import sys
 import time
+from pathlib import Path
 
 from search.cli.text import duration, table
 
@@ -48,3 +49,47 @@ class _Progress:
         live = sys.stderr.isatty()
         end = "\r" if live and done < total else "\n"
         print(f"measured {done} of {total} networks", end=end, file=sys.stderr, flush=True)
+
+
+def calibrate_ckks(backend: str, *, json: bool, quiet: bool) -> None:
+    """Measure operations on ciphertexts, keep the result, and print it.
+
+    Raises:
+        ConfigError: the backend is unknown.
+        MissingExtra: it is not installed.
+        EvaluationError: the runs failed.
+    """
+    from evaluators.fhe.calibration import calibrate
+
+    began = time.monotonic()
+    path = calibrate(backend, progress=None if quiet or json else _tell)
+    data = json_module.loads(path.read_text(encoding="utf-8"))
+    if json:
+        print(json_module.dumps({"file": str(path), **data}, indent=1))
+        return
+    if not quiet:
+        _show_ckks(path, backend)
+        print(
+            f"\n{data['samples']} times in {duration(time.monotonic() - began)}; the curves are "
+            f"within {100 * data['spread']:.0f} % of them (median). An encrypted network took "
+            f"{data['factor']:.2f} times their sum, and predictions are multiplied by that."
+        )
+        print("Other work on this machine while measuring makes them too high.")
+    print(f"kept in {path}")
+
+
+def _show_ckks(path: Path, backend: str) -> None:
+    from evaluators.fhe.calibration import read_times
+
+    times = read_times(path, backend)
+    sizes = sorted({size for entry in times.coefficients.values() for size in entry})
+    limbs = 4
+    rows = [
+        (op, *(f"{float(times.milliseconds(op, size, limbs)):.3g}" for size in sizes))
+        for op in times.coefficients
+    ]
+    print(table((f"ms at {limbs} limbs", *(f"N {2**size}" for size in sizes)), rows))
+
+
+def _tell(done: int, total: int, what: str) -> None:
+    print(f"measured {done} of {total}: {what}", file=sys.stderr, flush=True)

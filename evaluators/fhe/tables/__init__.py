@@ -1,0 +1,1 @@
+"""Tables of constants, one TOML file each. A package, so that wheels carry the files."""
