@@ -15,7 +15,7 @@ from search import registry
 from search.api.domain import Param, Point, point_from_json
 from search.api.errors import ConfigError
 from search.api.metric import Metric
-from search.api.protocols import Runner, WorkerSpec
+from search.api.protocols import Runner, Synthesises, WorkerSpec
 from search.api.searching import Problem, Searcher
 from search.assemble import Components
 from search.config import Plugin, StudySpec, plugin_options
@@ -65,6 +65,7 @@ class Blueprint:
     def problem(self) -> Problem:
         """What a searcher is told about this study."""
         ladder, rules = self.components.ladder, self.rules
+        space: object = None if ladder.method.decides_space else ladder.space
         return Problem(
             params=self.params,
             goals=tuple(m.goal for m in self.objectives),
@@ -74,6 +75,7 @@ class Blueprint:
             check=rules.check,
             repair=rules.repair,
             gated=any(rung.gates for rung in ladder.rungs),
+            synthesise=space.synthesise if isinstance(space, Synthesises) else None,
         )
 
     def searcher(self) -> Searcher:

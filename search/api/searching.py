@@ -25,6 +25,8 @@ class Problem:
         check: known rules a point breaks (pure, microseconds).
         repair: moves an illegal point to a near legal one; None if the space has no repair.
         gated: whether rungs have gates, so that trials may end without objective values.
+        synthesise: what the space itself proposes after the given trials under these constraints;
+            None if it proposes nothing.
     """
 
     params: tuple[Param, ...]
@@ -35,6 +37,7 @@ class Problem:
     check: Callable[[Point], Sequence[Violation]] = field(default=lambda point: ())
     repair: Callable[[Point], Point] | None = None
     gated: bool = False
+    synthesise: Callable[[Sequence[Trial], Sequence[str]], Point | None] | None = None
 
 
 class Searcher(Protocol):

@@ -1,0 +1,172 @@
+"""A network as a configuration sees it: linear layers, activations, and the levels they take.
+
+Counted from sites and links alone, so that a configuration can be checked without loading PyTorch.
+The static rung counts again on the network itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from search.api.errors import ConfigError
+from search.api.network import Site
+from spaces.ckks.params import ActivationChoice
+
+OWN = ("x2act", "square", "polynomial")
+"""Operators that are polynomials already."""
+
+_LINEAR = ("conv", "linear", "batchnorm", "avgpool", "globalavgpool")
+_ARITHMETIC = ("conv", "linear")
+_FUNCTIONS = ("sigmoid", "hardsigmoid")  # activations that are sites of kind `other`
+_IMPOSSIBLE = {
+    "maxpool": "a max pool compares, which CKKS cannot. Use an average pool",
+    "mul": "a product of two tensors is not supported",
+    "matmul": "a product of two tensors is not supported",
+    "softmax": "a softmax is not supported. Leave it to the client",
+    "layernorm": "a layer normalisation divides, which CKKS cannot. Use batch normalisation",
+    "groupnorm": "a group normalisation divides, which CKKS cannot. Use batch normalisation",
+    "instancenorm2d": "an instance normalisation divides, which CKKS cannot",
+}
+_LARGEST_STAGE = 63  # degree of one stage of a composite sign
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What of a network is configured.
+
+    Args:
+        sites: every operator, in execution order.
+        links: site -> sites it reads; None for a plain chain.
+
+    Raises:
+        ConfigError: an operator that cannot be evaluated under encryption, named with its site.
+    """
+
+    sites: tuple[Site, ...]
+    links: Mapping[str, tuple[str, ...]] | None = None
+    linears: tuple[str, ...] = field(init=False)
+    activations: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for site in self.sites:
+            if site.operator in _IMPOSSIBLE:
+                raise ConfigError(
+                    f"site {site.name!r}: {_IMPOSSIBLE[site.operator]}", path="workload.network"
+                )
+        links = self.links or _chain(self.sites)
+        object.__setattr__(self, "links", links)
+        object.__setattr__(self, "linears", _heads(self.sites, links))
+        object.__setattr__(
+            self, "activations", {s.name: s.operator for s in self.sites if _is_activation(s)}
+        )
+
+    @property
+    def widest(self) -> int:
+        """Elements of the largest tensor that stands between layers."""
+        sizes = [s.elements for s in self.sites[:1]]
+        sizes += [s.outputs for s in self.sites if s.kind in ("conv", "linear", "activation")]
+        return max(sizes, default=1)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Activations that are no polynomials, and need one in their place."""
+        return tuple(n for n, operator in self.activations.items() if operator not in OWN)
+
+    def depth(self, choices: Mapping[str, ActivationChoice]) -> int:
+        """Levels from input to output.
+
+        Neighbouring linear operators count once. A polynomial activation of degree 2 counts once:
+        its leading coefficient goes into the linear layer behind it, or, where an addition reads
+        it, into a linear map of its own.
+
+        Args:
+            choices: site -> what stands at it; the network's own where there is none.
+        """
+        found: dict[str, _State] = {}
+        for site in self.sites:
+            read = [found[name] for name in (self.links or {})[site.name]]
+            found[site.name] = self._after(site, read, choices.get(site.name))
+        return max((state.level + state.factor for state in found.values()), default=0)
+
+    def _after(self, site: Site, read: list[_State], choice: ActivationChoice | None) -> _State:
+        level = max((state.level for state in read), default=0)
+        if site.name in self.activations:
+            kind = "own" if choice is None else choice.kind
+            factor = kind == "own" and self.activations[site.name] not in ("square",)
+            return _State(level + levels_of(choice), False, factor)
+        if site.kind == "add":
+            return _State(max((s.level + s.factor for s in read), default=0), False, False)
+        if site.operator in _LINEAR:
+            merged = bool(read) and all(state.linear for state in read)
+            return _State(level + (not merged), True, False)
+        return _State(level, any(s.linear for s in read), any(s.factor for s in read))
+
+
+def levels_of(choice: ActivationChoice | None) -> int:
+    """Levels that an activation takes; one for a polynomial of degree 2 of the network's own.
+
+    A polynomial of degree d takes ceil(log2(d + 1)); a sign takes that of each of its stages, and
+    the product with its argument one more.
+    """
+    if choice is None or choice.kind in ("own", "square"):
+        return 1
+    if choice.kind == "sign_relu":
+        return 1 + (_sign_levels(choice.degree) or math.ceil(math.log2(choice.degree + 1)))
+    return max(1, math.ceil(math.log2(choice.degree + 1)))
+
+
+def is_sign_degree(degree: int) -> bool:
+    """Whether a composite sign can have this total degree: a product of odd degrees up to 63."""
+    return degree >= 3 and _sign_levels(degree) is not None
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is known of a value: its level, whether a linear map made it, and a waiting factor."""
+
+    level: int
+    linear: bool
+    factor: bool
+
+
+@cache
+def _sign_levels(degree: int) -> int | None:
+    """Fewest levels of a composition of odd degrees with product ``degree``; None if none is."""
+    if degree == 1:
+        return 0
+    found = []
+    for stage in range(3, min(degree, _LARGEST_STAGE) + 1, 2):
+        if degree % stage == 0:
+            rest = _sign_levels(degree // stage)
+            if rest is not None:
+                found.append(math.ceil(math.log2(stage + 1)) + rest)
+    return min(found, default=None)
+
+
+def _is_activation(site: Site) -> bool:
+    return site.kind == "activation" or site.operator in (*OWN, *_FUNCTIONS)
+
+
+def _chain(sites: Sequence[Site]) -> dict[str, tuple[str, ...]]:
+    """Links of a network in which every site reads the one before."""
+    names = [site.name for site in sites]
+    return {name: tuple(names[max(0, i - 1) : i]) for i, name in enumerate(names)}
+
+
+def _heads(sites: Sequence[Site], links: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Convolutions and linear layers that keep their name when neighbours are multiplied."""
+    readers: dict[str, list[Site]] = {site.name: [] for site in sites}
+    for site in sites:
+        for name in links[site.name]:
+            readers[name].append(site)
+
+    def swallowed(name: str) -> bool:
+        behind = readers[name]
+        if len(behind) != 1 or behind[0].operator not in _LINEAR:
+            return False
+        return behind[0].operator in _ARITHMETIC or swallowed(behind[0].name)
+
+    return tuple(s.name for s in sites if s.operator in _ARITHMETIC and not swallowed(s.name))
