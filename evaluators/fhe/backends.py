@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -202,3 +203,21 @@ def shared_out(images: Sequence[int], keys: int, always: Sequence[int] = ()) -> 
     """
     shares = [[*images[k::keys], *always] for k in range(keys)]
     return [share for share in shares if share]
+
+
+def median_stages(run: EncryptedRun) -> list[dict[str, Any]]:
+    """Median times of each stage over all inferences of ``run``, in ms, as JSON-safe rows."""
+    rows = []
+    for stages in zip(*(inference.stages for inference in run.inferences), strict=True):
+        wall = statistics.median(stage.seconds for stage in stages)
+        cpu = statistics.median(stage.cpu_seconds for stage in stages)
+        rows.append(
+            {
+                "stage": stages[0].stage,
+                "kind": stages[0].kind,
+                "place": stages[0].place,
+                "ms": round(1e3 * wall, 3),
+                "cpu_ms": round(1e3 * cpu, 3),
+            }
+        )
+    return rows

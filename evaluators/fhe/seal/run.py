@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +142,22 @@ def run_encrypted(
         return _collect(folder, packed, runs, ended.peak_mb)
 
 
+def data_primes(params: CkksParams) -> tuple[int, ...]:
+    """The data primes of ``params``, that which is never dropped first.
+
+    Raises:
+        BackendFailure: there are not enough.
+    """
+    return _primes(params)[: params.chain.limbs]
+
+
+def _primes(params: CkksParams) -> tuple[int, ...]:
+    try:
+        return primes_of(params.chain, params.log_n, params.ring)
+    except NotEnoughPrimes as error:
+        raise BackendFailure("no_primes", str(error)) from error
+
+
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
@@ -160,10 +175,7 @@ def _write(
     levels: Mapping[str, program.Level] | None,
     inputs: np.ndarray,
 ) -> None:
-    try:
-        primes = primes_of(params.chain, params.log_n, params.ring)
-    except NotEnoughPrimes as error:
-        raise BackendFailure("no_primes", str(error)) from error
+    primes = _primes(params)
     data, special = primes[: params.chain.limbs], primes[params.chain.limbs :]
     if levels is None:
         from evaluators.fhe.levels import assign
@@ -226,28 +238,3 @@ def _read_repeat(
 def _stage(data: Mapping[str, Any]) -> StageTime:
     fields = ("stage", "kind", "place", "seconds", "cpu_seconds")
     return StageTime(**{name: data[name] for name in fields})
-
-
-def as_plain(run: EncryptedRun) -> dict[str, Any]:
-    """``run`` without its outputs, JSON-safe: for notes and benchmarks."""
-    return {
-        "setup": [asdict(stage) for stage in run.setup],
-        "stages": median_stages(run),
-        "peak_mb": run.peak_mb,
-    }
-
-
-def median_stages(run: EncryptedRun) -> list[dict[str, Any]]:
-    """Median times of each stage over all inferences of ``run``, in ms."""
-    rows = []
-    for stages in zip(*(inference.stages for inference in run.inferences), strict=True):
-        rows.append(
-            {
-                "stage": stages[0].stage,
-                "kind": stages[0].kind,
-                "place": stages[0].place,
-                "ms": 1e3 * float(np.median([s.seconds for s in stages])),
-                "cpu_ms": 1e3 * float(np.median([s.cpu_seconds for s in stages])),
-            }
-        )
-    return rows
