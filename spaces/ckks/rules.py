@@ -48,15 +48,22 @@ class Demands:
 
 def violations(params: CkksParams, demands: Demands) -> tuple[Violation, ...]:
     """Every rule that ``params`` break; empty if they may be run."""
-    return (
-        *_unsupported(params, demands.library),
-        *_insecure(params, demands.security),
-        *_prime_sizes(params, demands.library),
-        *_depth(params, demands.depth),
-        *_headroom(params, demands.output_range),
-        *_special(params),
-        *_scales(params),
-    )
+    return tuple(_broken(params, demands))
+
+
+def is_legal(params: CkksParams, demands: Demands) -> bool:
+    """Whether ``params`` break no rule; faster than :func:`violations` where they do."""
+    return next(_broken(params, demands), None) is None
+
+
+def _broken(params: CkksParams, demands: Demands) -> Iterator[Violation]:
+    yield from _unsupported(params, demands.library)
+    yield from _insecure(params, demands.security)
+    yield from _depth(params, demands.depth)
+    yield from _headroom(params, demands.output_range)
+    yield from _special(params)
+    yield from _scales(params)
+    yield from _prime_sizes(params, demands.library)  # last: primes must be found to be counted
 
 
 def expected_bits(scale: float, log_n: int) -> float:

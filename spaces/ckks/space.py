@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 from search.api.candidate import Violation
-from search.api.domain import Param, Point, Value, is_active
+from search.api.domain import Domain, Integer, Ordinal, Param, Point, Value, Vector, is_active
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.repair import repair as greedy_repair
 from search.api.trial import Trial
@@ -21,9 +21,12 @@ from spaces.ckks.layers import Layers
 from spaces.ckks.libraries import LIBRARIES
 from spaces.ckks.options import CkksConfig
 from spaces.ckks.params import CkksParams
-from spaces.ckks.rules import Demands, violations, warnings
+from spaces.ckks.rules import Demands, is_legal, violations, warnings
 from spaces.ckks.security import Security
 from spaces.ckks.synthesis import Synthesis
+
+_DECISIVE = ("log_n", "scale", "headroom", "spare_levels", "secret_weight", "degree")
+"""Parameters by which an illegal point becomes legal."""
 
 
 class CkksSpace:
@@ -147,16 +150,22 @@ class CkksSpace:
         depth = self._encoding.depth(params.activations)
         return Demands(depth, own.output_range, own.library, own.security)
 
+    def _legal(self, point: Point) -> bool:
+        """Whether ``point``, whose values are in their domains, breaks no rule."""
+        params = self._encoding.decode(point)
+        return is_legal(params, self._demands_of(params)) and not sign_violations(params)
+
     def _nearest(self, point: Point) -> Point:
-        """The legal point nearest in ring dimension, scale and head-room, all others kept."""
+        """The legal point nearest in what security and depth depend on, all else kept."""
         start = self._in_domain(point)
         for changed in self._outwards(start):
-            if not self.check(changed):
+            if self._legal(changed):
                 return changed
         raise InfeasibleCandidate(self.check(point))
 
     def _outwards(self, start: Point) -> Iterator[dict[str, Value]]:
-        named = [p for p in self._params if p.name in ("log_n", "scale", "headroom")]
+        named = [p for p in self._params if p.name in _DECISIVE and p.name in start
+                 and not isinstance(p.domain, Vector)]  # fmt: skip
         options = [list(_values(p)) for p in named]
         at = [values.index(start[p.name]) for p, values in zip(named, options, strict=True)]
         steps = itertools.product(*[range(len(values)) for values in options])
@@ -167,29 +176,37 @@ class CkksSpace:
 
     def _in_domain(self, point: Point) -> dict[str, Value]:
         """``point`` with exactly the active parameters, each with a value of its domain."""
-        rng, named = random.Random(0), {param.name for param in self._params}
+        named = {param.name for param in self._params}
         kept: dict[str, Value] = {n: v for n, v in point.items() if n not in named}
         for param in self._params:
             if is_active(param, kept):
                 value = point.get(param.name)
                 fits = value is not None and param.domain.contains(value)
-                kept[param.name] = value if fits else param.domain.sample(rng)  # type: ignore[assignment]
+                kept[param.name] = value if fits else _mildest(param.domain)  # type: ignore[assignment]
         return kept
 
     def _require_a_legal_point(self) -> None:
-        """Refuse options under which no point can be legal, with the reason of the best one.
-
-        The largest dimension with the smallest scale, or the largest if noise needs it.
-        """
+        """Refuse options under which no point can be legal, with the reasons of one of them."""
         start = self._in_domain({})
-        if not any(not self.check(p) for p in self._outwards(start)):
-            tried = {p.name: list(_values(p))[-1] for p in self._params if p.name == "log_n"}
-            reasons = "; ".join(v.detail for v in self.check({**start, **tried}))
+        if not any(self._legal(p) for p in self._outwards(start)):
+            largest = {p.name: max(_values(p)) for p in self._params if p.name == "log_n"}
+            reasons = "; ".join(v.detail for v in self.check({**start, **largest}))
             raise ConfigError(f"no configuration is legal. One of them: {reasons}", path="space")
 
 
 def _values(param: Param) -> Iterator[Any]:
+    """All values of a scalar parameter."""
     domain: Any = param.domain
-    if hasattr(domain, "options"):
-        return iter(domain.options)
-    return iter(range(domain.low, domain.high + 1, domain.step))
+    if isinstance(domain, Integer):
+        return iter(range(domain.low, domain.high + 1, domain.step))
+    return iter(domain.options)
+
+
+def _mildest(domain: Domain) -> Value:
+    """The least number, or the first option: what breaks the fewest rules."""
+    if isinstance(domain, Vector):
+        return (_mildest(domain.element),) * domain.length  # type: ignore[return-value]
+    if isinstance(domain, Integer):
+        return domain.low
+    options: Sequence[Any] = domain.options  # type: ignore[union-attr]
+    return min(options) if isinstance(domain, Ordinal) else options[0]  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from spaces.ckks.primes import primes_of
 from spaces.ckks.rules import (
     Demands,
     expected_bits,
+    is_legal,
     scale_for,
     special_for,
     violations,
@@ -187,6 +188,7 @@ def test_what_passes_is_secure_and_has_its_primes(
     params = CkksParams(log_n, Chain(first, tuple(levels), tuple(special)), scale)
     found = violations(params, Demands(depth=3))
     assert all(v.excess > 0 and v.detail for v in found)
+    assert is_legal(params, Demands(depth=3)) == (not found)
     if not found:
         slack = Security().slack(params)
         assert slack is not None

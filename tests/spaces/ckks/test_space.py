@@ -90,8 +90,12 @@ def test_an_insecure_point_passes_only_with_the_word() -> None:
 
 
 def test_a_chain_of_given_length_may_be_too_short() -> None:
-    (violation,) = space(levels=4).check(LEGAL)
-    assert violation.rule == "depth"
+    found = space(NET, levels=4, degree=(3, 15))
+    assert not found.check({**LEGAL, "degree": 3})
+    (violation,) = found.check({**LEGAL, "degree": 15})
+    assert (violation.rule, violation.excess) == ("depth", 2)
+    with pytest.raises(ConfigError, match="got 4; the network needs 5, 1 more"):
+        space(levels=4)
 
 
 def test_depth_follows_the_activations() -> None:
