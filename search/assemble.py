@@ -11,11 +11,11 @@ from typing import Any
 
 from search import registry
 from search.api.domain import Choice, Param
-from search.api.errors import ConfigError
+from search.api.errors import ConfigError, PlacedError
 from search.api.metric import Constraint, Fidelity, Metric, units_like
 from search.api.network import Site
 from search.api.param_syntax import parse_param
-from search.api.protocols import HasCostModels, UsesCostModels
+from search.api.protocols import ChecksSpace, HasCostModels, UsesCostModels
 from search.config import Plugin, StudySpec, plugin_options
 from search.ladder import Ladder, LadderRung
 
@@ -90,8 +90,15 @@ class Components:
         _check_bounds(self.ladder.constraints, seen, "constraints")
 
     def bind(self) -> None:
-        """Hand the evaluators' cost models to a method that penalises them."""
+        """Hand the evaluators' cost models to a method that penalises them, and let a method that
+        needs certain spaces see the study's.
+
+        Raises:
+            ConfigError: the method cannot work with them.
+        """
         method = self.ladder.method
+        if isinstance(method, ChecksSpace):
+            method.check_space(self.ladder.space)
         if isinstance(method, UsesCostModels):
             models: dict[str, Any] = {}
             for rung in self.ladder.rungs:
@@ -173,12 +180,11 @@ def make_plugin(kind: str, plugin: Plugin, path: str, workload: Any) -> Any:
     loaded = registry.load(kind, plugin.name)
     try:
         return loaded.from_config(options, workload)
-    except ConfigError as error:
+    except PlacedError as error:
         top = re.split(r"[.\[]", error.path, maxsplit=1)[0]
         if error.source or top in StudySpec.model_fields:  # the path is a full one already
             raise
-        where = f"{path}.{error.path}" if error.path else path
-        raise ConfigError(error.message, path=where) from error
+        raise error.within(path) from error
 
 
 def _check_bounds(bounds: Sequence[Constraint], seen: Mapping[str, Metric], path: str) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from search import registry
-from search.api.errors import ConfigError, PluginError
+from search.api.errors import ConfigError, MissingExtra, PlacedError, PluginError
 from search.api.metric import Constraint, convert
 from search.yaml_file import parse_scalar, read_yaml
 
@@ -179,9 +179,8 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> StudySpec:
     for name in spec.baselines:
         try:
             spec.arm(name)
-        except ConfigError as error:
-            where = ".".join(p for p in (f"baselines.{name}", error.path) if p)
-            raise ConfigError(error.message, path=where, source=str(path)) from error
+        except PlacedError as error:
+            raise error.within(f"baselines.{name}", str(path)) from error
     return spec
 
 
@@ -196,10 +195,10 @@ def parse_spec(data: Mapping[str, Any], source: str = "") -> StudySpec:
         spec = validate(StudySpec, data, "")
         spec = _fill_options(spec)
         _check_texts(spec)
-    except ConfigError as error:
+    except PlacedError as error:
         if error.source:
             raise
-        raise ConfigError(error.message, path=error.path, source=source) from error
+        raise error.within(source=source) from error
     return spec
 
 
@@ -223,6 +222,8 @@ def plugin_options(kind: str, plugin: Plugin, path: str) -> Any:
     """
     try:
         loaded = registry.load(kind, plugin.name)
+    except MissingExtra as error:
+        raise error.within(path) from error
     except PluginError as error:
         if "unknown" in str(error):
             raise ConfigError(

@@ -15,7 +15,7 @@ from typing import Any
 from search import registry
 from search.api.candidate import Violation
 from search.api.domain import space_size
-from search.api.errors import ConfigError, StoreError
+from search.api.errors import ConfigError, PlacedError, StoreError
 from search.api.metric import Evidence, Metric
 from search.api.protocols import Runner
 from search.api.searching import Searcher
@@ -107,10 +107,8 @@ class Study:
         spec = load_spec(Path(path), overrides)
         try:
             return cls.from_spec(spec, plugins=plugins)
-        except ConfigError as error:
-            if error.source:
-                raise
-            raise ConfigError(error.message, path=error.path, source=str(path)) from error
+        except PlacedError as error:
+            raise error.within(source=error.source or str(path)) from error
 
     @classmethod
     def from_spec(
@@ -164,9 +162,8 @@ class Study:
             return store.snapshot()
 
     def _set_up(self, blueprint: Blueprint) -> None:
-        self.blueprint = blueprint
+        self.blueprint, self.path, self.arm = blueprint, blueprint.path, blueprint.arm
         self.spec, self.components = blueprint.spec, blueprint.components
-        self.path, self.arm = blueprint.path, blueprint.arm
         self.params, self.objectives = blueprint.params, blueprint.objectives
         self._rules = blueprint.rules
         self._session: Session | None = None
@@ -340,16 +337,19 @@ class Study:
         return trials_frame(self.snapshot())
 
     def arms(self) -> list[Study]:
-        """The baselines, each a study of its own below ``baselines/``."""
-        return [
-            Study.from_spec(
-                self.spec.arm(name),
-                plugins=self.blueprint.plugins,
-                path=self.path / "baselines" / name,
-                arm=name,
-            )
-            for name in self.spec.baselines
-        ]
+        """The baselines, each a study of its own below ``baselines/``.
+
+        Raises:
+            ConfigError, PluginError: one is wrong.
+        """
+        return [self._arm(name) for name in self.spec.baselines]
+
+    def _arm(self, name: str) -> Study:
+        spec, path = self.spec.arm(name), self.path / "baselines" / name
+        try:
+            return Study.from_spec(spec, plugins=self.blueprint.plugins, path=path, arm=name)
+        except PlacedError as error:
+            raise error.within(f"baselines.{name}") from error
 
     def report(self, directory: str | Path | None = None) -> Mapping[str, Path]:
         """Write the report of this study and of the baselines that were run."""

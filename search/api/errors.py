@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from search.api.candidate import Violation
@@ -15,8 +15,8 @@ class SearchError(Exception):
     exit_code = 1
 
 
-class ConfigError(SearchError):
-    """A configuration is wrong.
+class PlacedError(SearchError):
+    """Something is wrong at a place of a configuration.
 
     Args:
         message: what is wrong (got X; expected Y), with a hint if there is one.
@@ -30,6 +30,15 @@ class ConfigError(SearchError):
         self.message, self.path, self.source = message, path, source
         super().__init__(": ".join(part for part in (source, path, message) if part))
 
+    def within(self, path: str = "", source: str = "") -> Self:
+        """The same error as seen from outside: ``path`` comes before its own path."""
+        whole = ".".join(part for part in (path, self.path) if part)
+        return type(self)(self.message, path=whole, source=source or self.source)
+
+
+class ConfigError(PlacedError):
+    """A configuration is wrong."""
+
 
 class PluginError(SearchError):
     """A plugin is unknown, registered twice, fails to load, or breaks its protocol."""
@@ -37,7 +46,7 @@ class PluginError(SearchError):
     exit_code = 2
 
 
-class MissingExtra(PluginError):
+class MissingExtra(PlacedError, PluginError):
     """An optional dependency is not installed; the message names the command that installs it."""
 
 

@@ -15,7 +15,7 @@ from search.api.candidate import Candidate, Violation
 from search.api.domain import Param, Point
 from search.api.metric import Fidelity, Measurement, Metric
 from search.api.network import N, Site, Usage
-from search.api.trial import Job, Outcome
+from search.api.trial import Job, Outcome, Trial
 
 P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
@@ -125,6 +125,23 @@ class Repairing(Protocol):
 
 
 @runtime_checkable
+class Synthesises(Protocol):
+    """A space that knows which point its rules imply, and which one after given failures."""
+
+    def synthesise(self, trials: Sequence[Trial], constraints: Sequence[str]) -> Point | None:
+        """The next legal point, the same for the same arguments.
+
+        Args:
+            trials: that ran or run, in order of number.
+            constraints: measured constraints of the study, such as ``precision_ckks >= 12 bit``.
+
+        Returns:
+            None if its last point held or still runs, or nothing it knows would mend it.
+        """
+        ...
+
+
+@runtime_checkable
 class HasUsage(Protocol):
     """A space whose candidates do countable work, so that cost models can score them."""
 
@@ -170,6 +187,20 @@ class UsesCostModels(Protocol):
 
         Raises:
             ConfigError: the metric it penalises has no cost model among the evaluators.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksSpace(Protocol):
+    """A method that works with some spaces only, and says so before any trial."""
+
+    def check_space(self, space: Space[Any]) -> None:
+        """Called once, before ``prepare``; reads nothing but the space.
+
+        Raises:
+            ConfigError: no trial could succeed: the space has not what the method needs, or an
+                option asks for more than there is.
         """
         ...
 

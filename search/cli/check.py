@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.api.errors import ConfigError
 from search.api.metric import Fidelity
 from search.api.protocols import HasCostModels
-from search.cli.run import check_runner, overrides
+from search.cli.run import arms_of, check_runner, overrides
 from search.cli.text import count, duration, facts, number, plural, table
 from search.run_directory import without_password
 from search.study import Study
@@ -76,12 +75,7 @@ def load(
     """
     texts = [*sets, *overrides(trials, directory, storage)]
     study = Study.from_yaml(config, overrides=texts, plugins=plugins)
-    for name in study.spec.baselines:
-        try:
-            Study.from_spec(study.spec.arm(name), plugins=plugins, path=study.path / name, arm=name)
-        except ConfigError as error:
-            path = ".".join(part for part in (f"baselines.{name}", error.path) if part)
-            raise ConfigError(error.message, path=path, source=str(config)) from error
+    arms_of(study, config)
     return study
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search.api.errors import ConfigError, TooManyFailures
+from search.api.errors import ConfigError, PlacedError, TooManyFailures
 from search.api.snapshot import Snapshot
 from search.cli.family import done, front
 from search.cli.guard import INTERRUPTED
@@ -61,7 +61,19 @@ def run_config(config: Path, request: Request) -> int:
         SearchError: as :meth:`search.study.Study.run`.
     """
     study = Study.from_yaml(config, overrides=request.overrides(), plugins=request.plugins)
-    return _Family(study, request).run()
+    return _Family(study, request, config).run()
+
+
+def arms_of(study: Study, source: Path) -> list[Study]:
+    """The baselines of ``study``, which was read from ``source``.
+
+    Raises:
+        ConfigError, PluginError: one is wrong; the message names the file.
+    """
+    try:
+        return study.arms()
+    except PlacedError as error:
+        raise error.within(source=str(source)) from error
 
 
 def resume_run(run: Path, request: Request) -> int:
@@ -84,7 +96,7 @@ def resume_run(run: Path, request: Request) -> int:
             path=study.path,
             arm=study.arm,
         )
-    return _Family(study, request).run()
+    return _Family(study, request, run).run()
 
 
 @dataclass
@@ -93,6 +105,7 @@ class _Family:
 
     study: Study
     request: Request
+    source: Path
     snapshots: list[Snapshot] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
     failure: TooManyFailures | None = None
@@ -103,7 +116,7 @@ class _Family:
         display = choose_display(quiet=request.quiet, as_json=request.json)
         deadline = _deadline(request.timeout)
         runner = _runner(self.study, request.runner)
-        arms = self.study.arms() if request.baselines else []
+        arms = arms_of(self.study, self.source) if request.baselines else []
         for arm in [self.study, *arms]:
             if self.interrupted or self.failure is not None:
                 break

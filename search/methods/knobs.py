@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ def _number_or_domain(value: Any) -> Any:
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return dict(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise ValueError(
             "expected a number of at least 0, or a domain such as {real: [0.001, 0.1], log: true} "
             f"(got {value!r})"
@@ -69,13 +70,24 @@ class Knobs:
             raise ConfigError(f"expected a number (got {value!r})", path=f"point.{name}")
         return float(value)
 
+    def highest(self, name: str) -> float:
+        """The largest value that the knob can take."""
+        if name in self._fixed:
+            return self._fixed[name]
+        domain = self._params[name].domain
+        if isinstance(domain, (Real, Integer)):
+            return float(domain.high)
+        assert isinstance(domain, (Ordinal, Choice))  # see _check
+        return max(float(option) for option in domain.options)
+
 
 def _check(param: Param) -> None:
     domain = param.domain
     if isinstance(domain, (Real, Integer)) and domain.low >= 0:
         return
     if isinstance(domain, (Ordinal, Choice)) and all(
-        isinstance(o, (int, float)) and not isinstance(o, bool) and o >= 0 for o in domain.options
+        isinstance(o, (int, float)) and not isinstance(o, bool) and 0 <= o < math.inf
+        for o in domain.options
     ):
         return
     raise ConfigError(f"expected numbers of at least 0 (got {domain.describe()})")

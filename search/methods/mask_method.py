@@ -16,7 +16,7 @@ from pydantic import Field
 
 from search.api.candidate import Candidate
 from search.api.domain import Param, Point
-from search.api.errors import ConfigError
+from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.metric import Fidelity
 from search.methods.finetune import TrainingOptions, TrainsStudents
 from search.methods.knobs import Knob, Knobs
@@ -144,6 +144,20 @@ class MaskMethod(ABC):
     def fitted(self, network: nn.Module) -> None:
         """Called with the student once its polynomials are fitted; may change them in place."""
         return
+
+    def check_space(self, space: Space[Any]) -> None:
+        """Refuse a space without masks, and a budget that the network cannot have.
+
+        Raises:
+            ConfigError: either of these; of a searched budget its largest value counts.
+        """
+        masking = masking_of(space, self.name)
+        if "relu_budget" in self.knobs:
+            try:
+                masking.budget(self._knobs.highest("relu_budget"))
+            except InfeasibleCandidate as error:
+                detail = "; ".join(v.detail for v in error.violations)
+                raise ConfigError(detail, path="method.relu_budget") from error
 
     def params(self) -> Sequence[Param]:
         """The options given as domains."""

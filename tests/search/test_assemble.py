@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from search.api.errors import ConfigError
+from evaluators.mpc.cost_2pc import Cost2PC
+from search.api.errors import ConfigError, MissingExtra
 from search.assemble import assemble, resolve_device
 from search.config import parse_spec
 
@@ -48,6 +49,29 @@ def test_what_does_not_fit_is_named(changes: Any, path: str, words: str) -> None
         assembled(**changes).params()
     assert error.value.path == path
     assert words in str(error.value)
+
+
+def test_a_method_may_refuse_a_space_before_any_trial() -> None:
+    with pytest.raises(ConfigError, match=r"got 150 %; the network has \d+ ReLU") as caught:
+        assembled(
+            space={
+                "name": "relu_placement",
+                "granularity": "pixel",
+                "activations": ["relu", "poly2"],
+            },
+            method={"name": "random_masks", "relu_budget": 150},
+        )
+    assert caught.value.path == "method.relu_budget"
+
+
+def test_what_is_not_installed_has_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: Any) -> None:
+        raise MissingExtra("CrypTen is not installed")
+
+    monkeypatch.setattr(Cost2PC, "from_config", absent)
+    with pytest.raises(MissingExtra, match="is not installed") as caught:
+        assembled()
+    assert caught.value.path == "ladder[0].evaluators[0]"
 
 
 def test_gates_may_use_metrics_of_lower_rungs_only() -> None:

@@ -13,7 +13,13 @@ from search.api.candidate import Violation
 ALL = [
     e for _, e in inspect.getmembers(errors, inspect.isclass) if issubclass(e, errors.SearchError)
 ]
-CODES = {"ConfigError": 2, "PluginError": 2, "MissingExtra": 2, "TooManyFailures": 3}
+CODES = {
+    "ConfigError": 2,
+    "MissingExtra": 2,
+    "PlacedError": 2,
+    "PluginError": 2,
+    "TooManyFailures": 3,
+}
 
 
 @pytest.mark.parametrize("error", ALL)
@@ -41,6 +47,14 @@ def test_a_wrong_configuration_says_where(where: dict[str, str], text: str) -> N
     assert str(error) == text
     assert error.message == "too few (got 0; expected 1)"
     assert error.path == where.get("path", "")
+
+
+def test_a_place_is_completed_from_outside() -> None:
+    error = errors.MissingExtra("not installed", path="name").within("ladder[0]", "a.yaml")
+    assert type(error) is errors.MissingExtra
+    assert str(error) == "a.yaml: ladder[0].name: not installed"
+    assert str(error.within("baselines.x")) == "a.yaml: baselines.x.ladder[0].name: not installed"
+    assert str(errors.ConfigError("wrong").within()) == "wrong"
 
 
 def test_an_infeasible_candidate_names_every_rule() -> None:

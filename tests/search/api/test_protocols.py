@@ -12,6 +12,7 @@ from search.api.domain import Integer, Param
 from search.api.metric import Metric
 from search.api.network import Site, fixed_work
 from search.api.protocols import (
+    ChecksSpace,
     Configurable,
     CostModel,
     Decodes,
@@ -30,6 +31,7 @@ OPTIONAL = {
     HasUsage: {"usage"},
     HasCostModels: {"cost_models"},
     UsesCostModels: {"use_cost_models"},
+    ChecksSpace: {"check_space"},
     HasTestSplit: {"evaluate_test"},
     Decodes: {"decode"},
 }

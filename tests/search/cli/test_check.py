@@ -123,6 +123,15 @@ def test_baselines_are_built_too(shell: Any, changed: Callable[..., Path]) -> No
     assert f"{config}: baselines.all" in result.stderr
 
 
+def test_run_names_file_and_path_of_a_wrong_baseline(
+    shell: Any, changed: Callable[..., Path]
+) -> None:
+    config = changed(baselines={"all": {"searcher": "grid"}})
+    result = shell.run("run", config, "--plugin", shell.plugin, "-q")
+    assert result.exit_code == 2
+    assert f"{config}: baselines.all" in result.stderr
+
+
 def test_an_estimate_of_the_method_is_used(shell: Any, changed: Callable[..., Path]) -> None:
     shell.plugin.write_text(
         shell.plugin.read_text()

@@ -33,6 +33,13 @@ def test_a_domain_takes_the_fields_description_unless_it_has_its_own() -> None:
     assert (rate.doc, rate.unit) == ("mine", "1/s")
 
 
+@pytest.mark.parametrize(
+    ("value", "highest"), [(3, 3.0), ({"real": [0, 2.5]}, 2.5), ({"ordinal": [40, 5, 0]}, 40.0)]
+)
+def test_the_largest_value(value: Any, highest: float) -> None:
+    assert Knobs(Options(rate=value), ("rate",)).highest("rate") == highest
+
+
 def test_options_survive_json() -> None:
     given = Options(rate={"real": [0.01, 1.0], "log": True})
     assert Options.model_validate(given.model_dump(mode="json")) == given
@@ -43,8 +50,11 @@ def test_options_survive_json() -> None:
     [
         (-1, "expected a number of at least 0"),
         (True, "expected a number of at least 0"),
+        (float("nan"), "expected a number of at least 0"),
+        (float("inf"), "expected a number of at least 0"),
         ("fast", "expected a number of at least 0"),
         ({"real": [-1, 1]}, "expected numbers of at least 0"),
+        ({"ordinal": [1, float("nan")]}, "expected numbers of at least 0"),
         ({"choice": ["a", "b"]}, "expected numbers of at least 0"),
         ({"vector": {"real": [0, 1]}, "length": 2}, "expected numbers of at least 0"),
         ({"rael": [0, 1]}, "Did you mean 'real'"),

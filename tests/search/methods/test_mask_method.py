@@ -166,6 +166,27 @@ def test_a_budget_above_all_is_infeasible(workload: Any, recorder: Callable[...,
         )
 
 
+@pytest.mark.parametrize("budget", [120, {"ordinal": [5, 120]}, {"real": [5, 120]}])
+def test_a_space_is_checked_before_any_trial(workload: Any, budget: Any) -> None:
+    with pytest.raises(ConfigError, match=r"got 120 %; the network has 384 ReLU") as caught:
+        RandomMasks(workload, relu_budget=budget).check_space(space(workload))
+    assert caught.value.path == "method.relu_budget"
+
+
+def test_a_budget_that_some_trials_can_keep_is_no_error(workload: Any) -> None:
+    first = next(s.name for s in workload.sites() if s.kind == "activation")
+    fixed = space(workload, fixed={first: "relu"})
+    RandomMasks(workload, relu_budget={"ordinal": [100, 5]}).check_space(fixed)
+    with pytest.raises(ConfigError, match="256 ReLU elements are fixed"):
+        RandomMasks(workload, relu_budget=5).check_space(fixed)
+
+
+def test_a_space_must_have_masks(workload: Any) -> None:
+    with pytest.raises(ConfigError, match="masks need `relu` and one operator") as caught:
+        RandomMasks(workload).check_space(space(workload, activations=("relu",)))
+    assert caught.value.path == "space.activations"
+
+
 def test_a_budget_below_what_is_fixed_is_infeasible(
     workload: Any, recorder: Callable[..., Any]
 ) -> None:
