@@ -55,9 +55,12 @@ def complete(
         ConfigError: a choice does not fit its site, or there are no samples to fit on.
         EvaluationError: the network gives NaN or infinity on the samples.
     """
-    made = _Completion(draft, activations, samples).nodes()
-    graph = Graph(made, {})
-    return graph if samples is None else replace(graph, ranges=ranges(graph, samples))
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, by name
+        graph = Graph(_Completion(draft, activations, samples).nodes(), {})
+        found = {} if samples is None else ranges(graph, samples)
+    for name, largest in found.items():
+        _check_finite(name, largest)
+    return replace(graph, ranges=found)
 
 
 class _Completion:
@@ -191,14 +194,18 @@ class _Completion:
         if not np.array_equal(a.scale, b.scale):
             # One operand comes to the other's scale: the one that can for nothing, else the one
             # that has seen fewer levels.
-            free = [self._steerable(node, scaled=True) for node in (left, right)]
-            move_left = free[0] if free[0] != free[1] else self._level[left] < self._level[right]
             zero = np.zeros(op.elements)
+            ratio = a.scale / b.scale
+            free = (
+                self._steerable(left, op, ratio, zero),
+                self._steerable(right, op, 1.0 / ratio, zero),
+            )
+            move_left = free[0] if free[0] != free[1] else self._level[left] < self._level[right]
             if move_left:
                 scale = b.scale
-                left = self._steer(op, op.inputs[0], a.scale / scale, zero)
+                left = self._steer(op, op.inputs[0], ratio, zero)
             else:
-                right = self._steer(op, op.inputs[1], b.scale / scale, zero)
+                right = self._steer(op, op.inputs[1], 1.0 / ratio, zero)
         self._put(op, Node(op.label, "add", (left, right), op.shape), _Affine(scale, shift))
 
     def _steer(self, op: Op, name: str, factor: np.ndarray, offset: np.ndarray) -> str:
@@ -207,37 +214,76 @@ class _Completion:
         Only ``op`` reads it: it is the old node, changed, where no other reader minds.
         """
         node = self._node_of[name]
-        if self._steerable(node, scaled=bool((factor != 1.0).any())):
-            self._change(node, factor, offset)
+        if self._steerable(node, op, factor, offset):
+            self._change(node, op, factor, offset)
             return node
         return self._insert(f"{op.label}.scaled", node, factor, offset)
 
-    def _steerable(self, name: str, *, scaled: bool) -> bool:
-        """Whether linear maps that nobody else reads can take a factor, or else an offset."""
-        owner = self._owner.get(name)
+    def _steerable(self, name: str, op: Op, factor: np.ndarray, offset: np.ndarray) -> bool:
+        """Whether node ``name``, which ``op`` is to read, can become ``factor * x + offset``."""
+        node, owner = self._nodes[name], self._owner.get(name)
+        if node.kind == "polynomial":
+            return _uniform(factor) and _uniform(offset) and self._rescalable(node, op)
         if owner is not None and not self._draft.alone(owner):
             return False
-        node = self._nodes[name]
         if node.kind != "add":
             return node.kind == "linear"
-        parts = [self._steerable(source, scaled=scaled) for source in node.inputs]
-        return all(parts) if scaled else any(parts)
+        zero, above = np.zeros_like(offset), self._draft.ops[self._owner[name]]
+        able = [self._steerable(s, above, factor, zero) for s in node.inputs]
+        if (factor == 1.0).all():
+            return any(self._steerable(s, above, factor, offset) for s in node.inputs)
+        takers = [self._steerable(s, above, factor, offset) for s in node.inputs]
+        return all(able) and any(takers)
 
-    def _change(self, name: str, factor: np.ndarray, offset: np.ndarray) -> None:
+    def _rescalable(self, node: Node, op: Op) -> bool:
+        """Whether a series can give another multiple of itself: its other readers make up for it.
+
+        Those that are made already must be linear; those that come later read what is left over.
+        """
+        readers = [n for n in self._nodes.values() if node.name in n.inputs]
+        others = [n for n in readers if self._owner.get(n.name) != op.name]
+        plain = node.polynomial is not None and not node.polynomial.gate
+        return plain and all(n.kind == "linear" for n in others)
+
+    def _change(self, name: str, op: Op, factor: np.ndarray, offset: np.ndarray) -> None:
+        """Do what :meth:`_steerable` allows."""
         node = self._nodes[name]
-        scaled = bool((factor != 1.0).any())
-        if node.linear is not None:
+        if node.polynomial is not None:
+            self._rescale(node, node.polynomial, op, float(factor[0]), float(offset[0]))
+        elif node.linear is not None:
             matrix, bias, stride = node.linear.matrix, node.linear.bias, node.linear.stride
-            if scaled:
+            if (factor != 1.0).any():
                 matrix, bias = csr_array(diagonal(factor) @ matrix), factor * bias
             self._nodes[name] = replace(node, linear=Linear(matrix, bias + offset, stride))
-            return
-        for source in node.inputs:
-            if self._steerable(source, scaled=scaled):
-                self._change(source, factor, offset)
-                if not scaled:
-                    return
-                offset = np.zeros_like(offset)
+        else:
+            above, left, zero = self._draft.ops[self._owner[name]], offset, np.zeros_like(offset)
+            # Linear operands first: an offset in a series is one more thing for its readers.
+            for source in sorted(node.inputs, key=lambda s: self._nodes[s].kind != "linear"):
+                takes = self._steerable(source, above, factor, left)
+                if takes or (factor != 1.0).any():
+                    self._change(source, above, factor, left if takes else zero)
+                    left = zero if takes else left
+
+    def _rescale(
+        self, node: Node, polynomial: Polynomial, op: Op, factor: float, offset: float
+    ) -> None:
+        """A series becomes ``factor * itself + offset``, and its readers but ``op`` undo that."""
+        stages = [polynomial.coefficients, *polynomial.composite]
+        first, *rest = (factor * c for c in stages[-1])
+        stages[-1] = (first + offset, *rest)
+        changed = replace(polynomial, coefficients=stages[0], composite=tuple(stages[1:]))
+        self._nodes[node.name] = replace(node, polynomial=changed)
+        affine = self._affine[node.name]
+        shift = affine.shift - affine.scale * (offset / factor)
+        self._affine[node.name] = _Affine(affine.scale / factor, shift)
+        for reader in list(self._nodes.values()):
+            if node.name in reader.inputs and self._owner.get(reader.name) != op.name:
+                if reader.linear is None:
+                    raise RuntimeError(f"{reader.name}: not linear")
+                matrix = csr_array(reader.linear.matrix / factor)
+                bias = reader.linear.bias - matrix.sum(axis=1) * offset
+                linear = Linear(matrix, bias, reader.linear.stride)
+                self._nodes[reader.name] = replace(reader, linear=linear)
 
     def _insert(self, name: str, source: str, factor: np.ndarray, offset: np.ndarray) -> str:
         """A diagonal map ``factor * source + offset``, for one reader."""
@@ -273,11 +319,7 @@ class _Completion:
             value = (square * operands[0] + slope) * operands[0] + offset
         else:
             value = self._stands[op.name](operands[0])
-        if not np.isfinite(value).all():
-            raise EvaluationError(
-                f"{op.label}: NaN or infinite on calibration data: its training diverged, or a "
-                "polynomial before it was driven beyond its interval"
-            )
+        _check_finite(op.label, value)
         self._true[op.name] = value
         for name in op.inputs:
             if self._last[name] == op.name:
@@ -304,3 +346,15 @@ def _monomials(
     square = 2.0 * c2 / half**2
     slope = c1 / half - 2.0 * square * middle
     return square * ones, slope * ones, (c0 - c2 - c1 * middle / half + square * middle**2) * ones
+
+
+def _uniform(values: np.ndarray) -> bool:
+    return bool((values == values[0]).all())
+
+
+def _check_finite(site: str, values: np.ndarray | float) -> None:
+    if not np.isfinite(values).all():
+        raise EvaluationError(
+            f"{site}: NaN or infinite on calibration data: its training diverged, or a polynomial "
+            "before it was driven beyond its interval"
+        )

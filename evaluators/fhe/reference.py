@@ -18,7 +18,8 @@ def run(graph: Graph, x: np.ndarray) -> np.ndarray:
         EvaluationError: the inputs have another number of elements.
     """
     output = graph.nodes[-1].name
-    return next(value for name, value in _walk(graph, x, keep=False) if name == output)
+    found = (value for name, value in _walk(graph, x, keep=False) if name == output)
+    return next(found)
 
 
 def values(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -68,7 +69,7 @@ def _result(node: Node, operands: list[np.ndarray]) -> np.ndarray:
     if node.kind == "linear" and node.linear is not None:
         return np.asarray((node.linear.matrix @ operands[0].T).T + node.linear.bias)
     if node.kind == "square":
-        return np.square(operands[0])
+        return np.asarray(np.square(operands[0]))
     if node.kind == "polynomial" and node.polynomial is not None:
         return evaluate(node.polynomial, operands[0])
     if node.kind == "add":

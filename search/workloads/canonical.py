@@ -15,6 +15,7 @@ from typing import Any
 from torch import fx, nn
 
 from search.api.errors import ConfigError
+from search.workloads.dapa import Polynomial
 from search.workloads.functional import inplace_twin, module_for
 from search.workloads.operators import X2Act
 from search.workloads.sites import trace_sites
@@ -27,6 +28,9 @@ _REPLACEABLE = (
     nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Tanh, X2Act, Square,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
+
+# Activations of our own: calls to keep, not insides to trace.
+_WHOLE = (X2Act, Square, Polynomial)
 
 
 def canonicalise(module: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
@@ -68,7 +72,7 @@ class _Tracer(fx.Tracer):
         self.stopped_in: str | None = None
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (X2Act, Square)) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, _WHOLE) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         try:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from search.api.errors import ConfigError
 from search.workloads.networks.options import PATH, at_least
@@ -63,14 +63,13 @@ def ckks_lola(
     Args:
         input_shape: ``(C, H, W)``.
         classes: number of classes.
-        channels: of the convolution, 5x5 with stride 2; a 2x2 kernel is folded into the padding.
+        channels: of the convolution, 5x5 with stride 2 and padding 1: 13x13 maps.
         hidden: width of the hidden layer.
         activation: behind each of the first two layers.
         batch_norm: normalise before each activation.
     """
     at_least("ckks_lola", "channels", channels, 1)
     network = nn.Sequential()
-    # 28 + 2 - 5 is not even: 13 positions, as the 13 x 13 x 5 of LoLA.
     shape = _convolved(network, "ckks_lola", input_shape, channels, 1, activation, batch_norm, 1)
     network.add_module("flatten", nn.Flatten())
     _perceptron(network, math.prod(shape), (hidden,), classes, activation, batch_norm, start=2)
@@ -113,23 +112,29 @@ def ckks_cnn6(
     activation: Activation = "square",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """Two strided convolutions and a linear layer, each but the last squared; 6 levels.
+    """A strided convolution, a depthwise and a pointwise one, a linear layer; 6 levels.
 
-    The classifier reads the squares of average-pooled second maps, a level of its own before it.
+    The depthwise and the pointwise convolution stay apart: their product would be a dense one.
 
     Args:
         input_shape: ``(C, H, W)``.
         classes: number of classes.
-        channels: of the convolutions.
-        activation: behind each convolution.
+        channels: of the first convolution, 5x5 with stride 2, and of the pointwise one, stride 2.
+        activation: behind the first and the pointwise convolution.
         batch_norm: normalise before each activation.
     """
-    network, shape = nn.Sequential(), input_shape
-    for number, width in enumerate(channels, start=1):
+    for width in channels:
         at_least("ckks_cnn6", "channels", width, 1)
-        shape = _convolved(network, "ckks_cnn6", shape, width, number, activation, batch_norm, 2)
+    network, (first, second) = nn.Sequential(), channels
+    shape = _convolved(network, "ckks_cnn6", input_shape, first, 1, activation, batch_norm, 2)
+    network.add_module("depthwise", nn.Conv2d(first, first, 3, 1, 1, groups=first, bias=False))
+    network.add_module("pointwise", nn.Conv2d(first, second, 1, 2, bias=not batch_norm))
+    if batch_norm:
+        network.add_module("bn2", nn.BatchNorm2d(second))
+    network.add_module("act2", _ACTIVATIONS[activation]())
     network.add_module("flatten", nn.Flatten())
-    network.add_module("classifier", nn.Linear(math.prod(shape), classes))
+    pixels = math.prod((side + 1) // 2 for side in shape[1:])
+    network.add_module("classifier", nn.Linear(second * pixels, classes))
     return network
 
 
