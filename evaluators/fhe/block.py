@@ -10,9 +10,12 @@ from evaluators.fhe.graph import Graph, Node
 from evaluators.fhe.input_packing import InputSlots, OutputSlots, contents
 from evaluators.fhe.levels import Assigned, assign, circuit_of
 from evaluators.fhe.packed import PackedNetwork
+from spaces.ckks.primes import primes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
     from evaluators.fhe.circuit import Circuit
     from evaluators.fhe.costs import OperationTimes
@@ -74,6 +77,29 @@ def most_expensive(
         {source: fresh, **{name: levels[name] for name in names}},
         sum(prices.get(name, 0.0) for name in names),
     )
+
+
+def predicted_bits(
+    block: Block, graph: Graph, params: CkksParams, given: np.ndarray, exact: np.ndarray
+) -> float:
+    """Mean precision that the noise model gives the block, by drawing noise.
+
+    Args:
+        block: of the network.
+        graph: the whole network, whose limbs and scales count.
+        params: its configuration.
+        given: ``[n, elements]``, what the block reads.
+        exact: ``[n, elements]``, what it gives in the clear.
+    """
+    from evaluators.fhe.noise import Source, variances
+    from evaluators.fhe.noise_simulation import simulate
+    from evaluators.fhe.precision import compare
+
+    primes = primes_of(params.chain, params.log_n, params.ring)[: params.chain.limbs]
+    found = variances(graph, params, [float(p) for p in primes])
+    fresh = found[Source(graph.nodes[0].name, "fresh")]
+    drawn = simulate(block.packed, {**found, Source(block.source, "fresh"): fresh}, given)
+    return compare(drawn[0], exact).mean
 
 
 def _prices(circuit: Circuit, params: CkksParams, times: OperationTimes) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from evaluators.fhe.backends import EncryptedRun, Inference, median_stages, shared_out
+from evaluators.fhe.backends import EncryptedRun, median_stages, shared_out
 from evaluators.fhe.measured import (
     BackendName,
     ClockName,
@@ -19,6 +19,7 @@ from evaluators.fhe.measured import (
     limits_of,
     precision_of,
     require_precise,
+    server_cpu_ms,
 )
 from evaluators.trained import need_workload
 from search.api.candidate import Candidate
@@ -144,7 +145,7 @@ class CkksEncrypted:
         timed = [i for i in run.inferences if i.image < images]
         cpu = self._config.clock == "cpu"
         totals = [1e3 * (i.cpu_seconds if cpu else i.seconds) for i in timed]
-        servers = [1e3 * (_server_cpu(i) if cpu else i.server_seconds) for i in timed]
+        servers = [server_cpu_ms(i) if cpu else 1e3 * i.server_seconds for i in timed]
         split = "validation"
         return (
             _median(LATENCY, totals, rung),
@@ -161,10 +162,6 @@ class CkksEncrypted:
             ),
             Measurement(MEMORY.name, run.peak_mb, "MB", rung, "measured"),
         )  # fmt: skip
-
-
-def _server_cpu(inference: Inference) -> float:
-    return sum(s.cpu_seconds for s in inference.stages if s.place == "server")
 
 
 def _median(metric: Metric, values: Sequence[float], rung: str) -> Measurement:

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from evaluators.fhe.backends import median_stages, shared_out
-from evaluators.fhe.measured import RunConfig, case_of, limits_of, precision_of, require_precise
+from evaluators.fhe.measured import (
+    RunConfig,
+    case_of,
+    limits_of,
+    precision_of,
+    require_precise,
+    server_cpu_ms,
+)
 from evaluators.trained import need_workload
 from search.api.candidate import Candidate
 from search.api.metric import Fidelity, Measurement, Metric
@@ -25,7 +32,11 @@ RATIO = Metric(
 )  # fmt: skip
 PRECISION = Metric(
     "layer_precision_ckks", "bit", "max",
-    "-log2 of the mean absolute error of that block alone, relative to its largest value",
+    "-log2 of the mean absolute error of that block alone",
+)  # fmt: skip
+GAP = Metric(
+    "layer_precision_gap", "bit", "max",
+    "measured minus predicted precision of that block: 0 if the model holds",
 )  # fmt: skip
 
 
@@ -54,7 +65,7 @@ class CkksLayer:
     """
 
     Config: ClassVar[type[CkksLayerConfig]] = CkksLayerConfig
-    metrics: Sequence[Metric] = (LATENCY, RATIO, PRECISION)
+    metrics: Sequence[Metric] = (LATENCY, RATIO, PRECISION, GAP)
     needs: frozenset[str] = frozenset({"weights", "data"})
 
     def __init__(self, workload: Any, config: CkksLayerConfig | None = None) -> None:
@@ -79,11 +90,9 @@ class CkksLayer:
             BackendFailure: the back end gave no usable answer.
             EvaluationError: the candidate has no weights, or there are no images.
         """
-        import numpy as np
-
         from evaluators.fhe import reference
-        from evaluators.fhe.block import most_expensive
-        from evaluators.fhe.calibration import find_times
+        from evaluators.fhe.block import most_expensive, predicted_bits
+        from evaluators.fhe.calibration import find_times, learn
         from evaluators.fhe.seal.run import data_primes, run_encrypted
 
         config, params = self._config, candidate.payload
@@ -95,30 +104,30 @@ class CkksLayer:
             raise TypeError("ckks_layer: a case without layouts")
         block = most_expensive(packed, params, find_times(config.times), data_primes(params))
         values = reference.values(case.graph, case.samples[: config.images])
-        exact = values[block.nodes[-1]]
+        given, exact = values[block.source], values[block.nodes[-1]]
         run = run_encrypted(
-            block.packed, params, values[block.source], levels=block.levels,
+            block.packed, params, given, levels=block.levels,
             schedule=shared_out(range(len(exact)), config.repeats), limits=limits_of(config),
             should_stop=ctx.should_stop,
         )  # fmt: skip
-        largest = max(float(np.abs(exact).max()), 1e-30)
         found, _ = precision_of(run, exact, len(exact))
-        relative = found.mean + float(np.log2(largest))
-        stages = median_stages(run)
         ctx.note("ckks_block", list(block.nodes))
-        ctx.note("ckks_block_stages", stages)
+        ctx.note("ckks_block_stages", median_stages(run))
         require_precise(found, config.floor_bits)
-        measured = statistics.median(
-            1e3 * sum(s.cpu_seconds for s in i.stages if s.place == "server")
-            for i in run.inferences
-        )
+        measured = statistics.median(server_cpu_ms(i) for i in run.inferences)
+        expected = predicted_bits(block, case.graph, params, given, exact)
+        if config.learn:
+            learn((block.predicted_ms, expected), (measured, found.mean))
         rung, count = fidelity.name, len(run.inferences)
+        ratio = measured / block.predicted_ms
         return (
             Measurement(LATENCY.name, measured, "ms", rung, "measured", n=count),
+            Measurement(RATIO.name, ratio, "1", rung, "measured", n=count),
             Measurement(
-                RATIO.name, measured / block.predicted_ms, "1", rung, "measured", n=count
+                PRECISION.name, found.mean, "bit", rung, "measured", n=count, split="validation"
             ),
             Measurement(
-                PRECISION.name, relative, "bit", rung, "measured", n=count, split="validation"
+                GAP.name, found.mean - expected, "bit", rung, "measured",
+                n=count, split="validation",
             ),
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evaluators.fhe.backends import Backend, EncryptedRun, Limits, Task
+from evaluators.fhe.backends import Backend, EncryptedRun, Inference, Limits, Task
 from evaluators.fhe.failures import BackendFailure
 from search.api.candidate import Candidate
 from search.api.errors import EvaluationError
@@ -123,6 +123,11 @@ def back_end(name: BackendName, processes: int = 1) -> Backend:
 def limits_of(config: RunConfig) -> Limits:
     """Limits of the child process."""
     return Limits(config.timeout_s, config.memory_mb)
+
+
+def server_cpu_ms(inference: Inference) -> float:
+    """Processor time of the server's part, in ms."""
+    return 1e3 * sum(s.cpu_seconds for s in inference.stages if s.place == "server")
 
 
 def precision_of(run: EncryptedRun, exact: np.ndarray, images: int) -> tuple[Precision, Precision]:
