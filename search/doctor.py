@@ -27,6 +27,7 @@ Status = Literal["ok", "absent", "wrong"]
 
 PYTHON_NEEDED = (3, 11)
 _NOT_FOR_USERS = ("dev", "all")
+_ENVIRONMENTS = ("spu", "orion")  # folders of the cache that are no data; looked at on their own
 _REINSTALL = f"pip install --force-reinstall --no-deps {registry.DISTRIBUTION}"
 
 
@@ -62,6 +63,7 @@ def examine() -> list[Finding]:
         _extras,
         _crypten,
         _spu,
+        _orion,
         _calibration,
         _cache,
     )
@@ -291,7 +293,7 @@ def _extras() -> Iterator[Finding]:
     with contextlib.suppress(PackageNotFoundError):
         for text in requires(registry.DISTRIBUTION) or ():
             extra = text.partition("extra ==")[2].strip(" \"'")
-            if extra and extra not in _NOT_FOR_USERS:
+            if extra and extra not in (*_NOT_FOR_USERS, *_ENVIRONMENTS):
                 wanted[extra].append(text)
     for extra, texts in wanted.items():
         found, missing = [], []
@@ -344,6 +346,23 @@ def _spu() -> Iterator[Finding]:
         yield Finding("extras", "spu", "wrong", detail, install_command())
 
 
+def _orion() -> Iterator[Finding]:
+    """Orion's environment is asked for its version; nothing of it is imported here."""
+    from evaluators.fhe.orion.environment import VERSION, find_orion
+
+    found = find_orion()
+    fix = "search doctor --install orion"
+    if found is None:
+        detail = "not installed (a second back end for encrypted inference)"
+        yield Finding("extras", "orion", "absent", detail, fix)
+    elif found.version == VERSION:
+        detail = f"{found.version}, Lattigo's bindings {found.lattigo}, at {found.python}"
+        yield Finding("extras", "orion", "ok", detail)
+    else:
+        detail = f"{found.version or 'not installed'} at {found.python} (tested: {VERSION})"
+        yield Finding("extras", "orion", "wrong", detail, fix)
+
+
 def _calibration() -> Iterator[Finding]:
     """Whether cost models know this host."""
     from evaluators.mpc.cpu_times import calibration_file, read_cpu_times
@@ -380,7 +399,7 @@ def _cache() -> Iterator[Finding]:
     except OSError as error:
         yield Finding("cache", "cache", "wrong", f"{folder}: {error.strerror}", fix)
         return
-    ours = (entry for entry in folder.iterdir() if entry.name != "spu")  # an environment, not data
+    ours = (entry for entry in folder.iterdir() if entry.name not in _ENVIRONMENTS)
     files = (file for entry in ours for file in (entry, *entry.rglob("*")) if file.is_file())
     size = sum(file.stat().st_size for file in files)
     yield Finding("cache", "cache", "ok", f"{folder}, {size / 1e6:.1f} MB of trained teachers etc.")

@@ -267,7 +267,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="First install what plain pip cannot: crypten.",
+            help="First install what needs more than plain pip: crypten or orion.",
             show_default=False,
         ),
     ] = None,

@@ -14,16 +14,18 @@ _MARKS = {"ok": "ok", "absent": "-", "wrong": "WRONG"}
 
 
 def install_package(name: str) -> None:
-    """Install ``name`` into this environment and check that it can be imported.
+    """Install ``name`` and check that it is there: CrypTen here, Orion in its own environment.
 
     Raises:
         ConfigError: not something this can install.
         SearchError: it could not be installed.
     """
-    if name != "crypten":
-        raise ConfigError(f"--install knows crypten alone (got {name!r})")
-    from evaluators.mpc.crypten.install import install
-
+    if name == "crypten":
+        from evaluators.mpc.crypten.install import install
+    elif name == "orion":
+        from evaluators.fhe.orion.install import install
+    else:
+        raise ConfigError(f"--install knows crypten and orion alone (got {name!r})")
     print(install(lambda command: print(command, file=sys.stderr)), file=sys.stderr)
 
 

@@ -167,3 +167,23 @@ def test_spu_is_absent_untested_or_there(tmp_path: Path, monkeypatch: pytest.Mon
         assert finding.detail.startswith(f"{printed} at {python}")
     (cache,) = doctor._cache()
     assert ", 0.0 MB" in cache.detail  # the environment is not counted
+
+
+def test_orion_is_absent_untested_or_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIPHER_SEARCH_ORION_PYTHON", str(tmp_path / "none"))
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
+    (finding,) = doctor._orion()
+    assert finding.status == "absent"
+    assert finding.fix == "search doctor --install orion"
+    monkeypatch.delenv("CIPHER_SEARCH_ORION_PYTHON")
+    python = tmp_path / "orion" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    for printed, status in (("2.0.0 2.0.0 6.1", "wrong"), ("2.1.8 2.1.8 6.2.4", "ok")):
+        python.write_text(f"#!/bin/sh\necho {printed}\n")
+        python.chmod(0o755)
+        (finding,) = doctor._orion()
+        assert finding.status == status
+        assert finding.detail.startswith(printed.split()[0])
+        assert str(python) in finding.detail
+    (cache,) = doctor._cache()
+    assert ", 0.0 MB" in cache.detail

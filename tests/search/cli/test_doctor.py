@@ -33,4 +33,4 @@ def test_something_wrong_ends_with_1(shell: Any, monkeypatch: pytest.MonkeyPatch
 def test_installs_what_it_knows_alone(shell: Any) -> None:
     result = shell.run("doctor", "--install", "numpy")
     assert result.exit_code == 2
-    assert "--install knows crypten alone (got 'numpy')" in result.stderr
+    assert "--install knows crypten and orion alone (got 'numpy')" in result.stderr

@@ -1,0 +1,1 @@
+"""Encrypted inference by Orion's second line: its compiler, its evaluator and Lattigo."""
