@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,29 @@ class InputChoice:
 
 
 def input_choice(
-    edge: Edge, result: Layout, params: CkksParams, shape: Sequence[int]
+    edge: Edge,
+    result: Layout,
+    params: CkksParams,
+    shape: Sequence[int],
+    strides: Iterable[int] = (1,),
 ) -> InputChoice | None:
-    """The cheapest way of sending the input for one linear map into the layout ``result``."""
+    """The cheapest way of sending the input for one linear map into the layout ``result``.
+
+    Args:
+        edge: the linear map.
+        result: layout of its result.
+        params: for the packing of the input.
+        shape: of the input.
+        strides: into whose phases an image may be split.
+
+    Returns:
+        None if there is none.
+    """
     makers: list[Make] = []
     if params.input_packing == "columns":
         makers += _columns(edge, result)
     else:
-        makers += _layouts(edge, result, shape)
+        makers += _layouts(edge, result, shape, strides)
         if edge.packing.embedding == "fold":
             makers.append(_Shifted(result, edge.slots))
     sent = params.input_packing == "rotated"
@@ -79,11 +94,13 @@ def _columns(edge: Edge, result: Layout) -> list[Make]:
     return found
 
 
-def _layouts(edge: Edge, result: Layout, shape: Sequence[int]) -> list[Make]:
+def _layouts(
+    edge: Edge, result: Layout, shape: Sequence[int], strides: Iterable[int]
+) -> list[Make]:
     fold = edge.packing.embedding == "fold"
     options = [rows(shape, edge.slots)]
     if len(shape) == 3:
-        options += [phases(shape, edge.slots, stride) for stride in sorted({1, edge.linear.stride})]
+        options += [phases(shape, edge.slots, s) for s in sorted(strides) if s <= max(shape[1:])]
     return [
         _Plain(source, result, edge.slots, Sums(fold, lean=edge.last))
         for source in options

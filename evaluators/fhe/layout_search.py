@@ -1,13 +1,13 @@
 """Which layout each tensor gets: those with the least predicted time together.
 
-Squares, polynomials and additions keep layouts, so tensors joined by them form a *group* with one
-layout. Linear maps join groups, each at a price. The cheapest choice is found exactly.
+Every linear map has a price for each layout of its input and of its result; the cheapest choice for
+all groups of tensors together is found exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -17,39 +17,16 @@ from evaluators.fhe.edges import Edge, Evaluation
 from evaluators.fhe.elimination import Factor, cheapest
 from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.input_search import InputChoice, input_choice
-from evaluators.fhe.layout import gaps, phases, power, rows, spread
+from evaluators.fhe.layout import power
+from evaluators.fhe.layout_groups import Group, candidates, groups_of, strides_of
 from evaluators.fhe.levels import consumed, limbs
 from evaluators.fhe.polynomial_plan import plan
 
 if TYPE_CHECKING:
-    from evaluators.fhe.graph import Graph, Node
+    from evaluators.fhe.graph import Graph, Linear, Node
     from evaluators.fhe.packed import Layout
     from evaluators.fhe.prices import Prices
     from spaces.ckks.params import CkksParams
-
-
-@dataclass(frozen=True)
-class Group:
-    """Tensors with one layout.
-
-    Args:
-        nodes: whose results they are.
-        makers: linear maps that make some of them.
-        readers: linear maps that read them.
-        shape: of each.
-    """
-
-    nodes: tuple[Node, ...]
-    makers: tuple[Node, ...]
-    readers: tuple[Node, ...]
-    shape: tuple[int, ...]
-
-    @property
-    def clean(self) -> bool:
-        """Whether unused slots must be empty: a polynomial of high degree is huge outside its
-        range, and one huge slot spoils all.
-        """
-        return any(n.kind == "polynomial" for n in self.nodes)
 
 
 @dataclass(frozen=True)
@@ -72,175 +49,117 @@ class Choice:
     price: float
 
 
-def groups_of(graph: Graph) -> tuple[Group, ...]:
-    """The groups of a network, that of the input first."""
-    at: dict[str, int] = {}
-    members: dict[int, list[Node]] = {}
-    for node in graph.nodes:
-        if node.kind in ("input", "linear"):
-            at[node.name] = max(members, default=-1) + 1
-        else:
-            joined = sorted({at[name] for name in node.inputs})
-            at[node.name] = joined[0]
-            for other in joined[1:]:
-                members[joined[0]] += members.pop(other)
-                at.update((name, joined[0]) for name in at if at[name] == other)
-        members.setdefault(at[node.name], []).append(node)
-    found = []
-    for own in members.values():
-        names = {n.name for n in own}
-        readers = [n for n in graph.nodes if n.kind == "linear" and n.inputs[0] in names]
-        makers = [n for n in own if n.kind == "linear"]
-        shape = max((n.shape for n in own), key=len)
-        found.append(Group(tuple(own), tuple(makers), tuple(readers), shape))
-    return tuple(found)
-
-
-def candidates(
-    group: Group, slots: int, params: CkksParams, blocks: Sequence[int], image: int
-) -> list[Layout]:
-    """Layouts that are compared for one group.
-
-    Args:
-        group: tensors.
-        slots: numbers in one ciphertext.
-        params: for the embeddings.
-        blocks: least periods of the tensors that its linear maps read.
-        image: height of the network's input, for the gaps that strides leave.
-    """
-    shape = group.shape
-    found = [rows(shape, slots)]
-    if len(shape) == 3 and shape[1] * shape[2] > 1:
-        strides = {n.linear.stride for n in group.readers if n.linear is not None}
-        found += [phases(shape, slots, stride) for stride in sorted(strides | {1})]
-        gap = image // shape[1]
-        if 1 < gap <= 8 and gap == power(gap):
-            found.append(gaps(shape, slots, gap))
-    elif not group.clean and group.makers:
-        found += _spreads(prod(shape), slots, blocks)
-    if any(params.layer(n.name).embedding == "square" for n in group.makers):
-        found = [longer for layout in found for longer in _periods(layout, slots)]
-    seen: dict[tuple[object, ...], Layout] = {}
-    for layout in found:
-        seen.setdefault((layout.slots.tobytes(), layout.period), layout)
-    return list(seen.values())
-
-
-def _spreads(elements: int, slots: int, blocks: Sequence[int]) -> list[Layout]:
-    whole = power(elements)
-    found = []
-    for block in sorted(set(blocks)):
-        width = whole // 2
-        while width >= 1 and -(-elements // width) * block <= slots:
-            if width < block:
-                found.append(spread(elements, slots, width, block))
-            width //= 2
-    return found
-
-
-def _periods(layout: Layout, slots: int) -> list[Layout]:
-    from dataclasses import replace
-
-    found, period = [layout], layout.period * 2
-    while period <= slots:
-        found.append(replace(layout, period=period))
-        period *= 2
-    return found
-
-
 def choose(graph: Graph, slots: int, params: CkksParams, prices: Prices) -> Choice:
     """The layouts with the least predicted time.
 
     Raises:
         BackendFailure: ``slots`` if no layout serves.
     """
-    groups, needed = groups_of(graph), limbs(graph)
-    at = {n.name: number for number, group in enumerate(groups) for n in group.nodes}
-    image = groups[0].shape[1] if len(groups[0].shape) == 3 else 0
-    output = at[graph.nodes[-1].name]
-    lean = not groups[output].readers and not groups[output].clean
-    options: list[list[Layout]] = []
-    for group in groups:
-        blocks = [_least(options, at[n.inputs[0]], groups, slots) for n in group.makers]
-        options.append(candidates(group, slots, params, [b for b in blocks if b], image))
-    special = len(groups[0].nodes) == 1 and len(groups[0].readers) == 1
-    factors: list[Factor] = []
-    priced: dict[tuple[str, int, int], Evaluation] = {}
-    prepared: dict[int, InputChoice] = {}
-    if special:
-        options[0] = options[0][:1]
-    for number, group in enumerate(groups):
-        unary = np.array(
-            [_kept(group, needed, layout, prices, sent=special) for layout in options[number]]
-        )
-        factors.append(((number,), unary))
-    for node in graph.nodes:
-        if node.kind != "linear" or node.linear is None:
-            continue
-        source, result = at[node.inputs[0]], at[node.name]
-        last = lean and result == output
-        edge = Edge(
-            node.linear, params.layer(node.name), needed[node.name] + 1, slots, prices, last
-        )
-        costs = np.full((len(options[source]), len(options[result])), np.inf)
-        for j, to in enumerate(options[result]):
-            if special and source == 0:
-                found = input_choice(edge, to, params, groups[0].shape)
-                if found is not None:
-                    prepared[j], costs[0, j] = found, found.price
+    return _Search(graph, slots, params, prices).choice()
+
+
+@dataclass(eq=False)
+class _Search:
+    """One search, with what it has found out so far."""
+
+    graph: Graph
+    slots: int
+    params: CkksParams
+    prices: Prices
+    priced: dict[tuple[str, int, int], Evaluation] = field(default_factory=dict)
+    prepared: dict[int, InputChoice] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.groups = groups_of(self.graph)
+        self.limbs = limbs(self.graph)
+        self.at = {n.name: i for i, group in enumerate(self.groups) for n in group.nodes}
+        first, self.output = self.groups[0], self.at[self.graph.nodes[-1].name]
+        # The client can prepare its input for one linear map, if nothing else reads it.
+        self.special = len(first.nodes) == 1 and len(first.readers) == 1
+        # Nothing reads the output, so it needs no copies, and its unused slots may hold anything.
+        self.lean = not self.groups[self.output].readers and not self.groups[self.output].clean
+        self.options = self._options()
+
+    def choice(self) -> Choice:
+        """The cheapest choice."""
+        factors: list[Factor] = [
+            ((number,), np.array([self._kept(group, o) for o in self.options[number]]))
+            for number, group in enumerate(self.groups)
+        ]
+        for node in self.graph.nodes:
+            if node.linear is not None:
+                factors.append(self._factor(node, node.linear))
+        chosen, price = cheapest([len(o) for o in self.options], factors)
+        if not np.isfinite(price):
+            raise BackendFailure(
+                "slots",
+                "no layout serves all linear maps with these embeddings. Fold the partial sums of "
+                "those that make a smaller tensor (embedding fold)",
+            )
+        layouts = {name: self.options[number][chosen[number]] for name, number in self.at.items()}
+        evaluations, sent = {}, None
+        for node in self.graph.nodes:
+            if node.linear is None:
                 continue
-            for i, layout in enumerate(options[source]):
+            i, j = chosen[self.at[node.inputs[0]]], chosen[self.at[node.name]]
+            if self.special and self.at[node.inputs[0]] == 0:
+                sent = self.prepared[j]
+            evaluations[node.name] = self.priced[node.name, i, j]
+        single = {n.name for n in self.groups[self.output].nodes} if self.lean else set[str]()
+        return Choice(layouts, evaluations, sent, frozenset(single), price)
+
+    def _options(self) -> list[list[Layout]]:
+        strides = strides_of(self.groups)
+        self.strides = strides[0]
+        image = self.groups[0].shape
+        found: list[list[Layout]] = []
+        for number, group in enumerate(self.groups):
+            blocks = {self._least(self.at[n.inputs[0]]) for n in group.makers}
+            gap = image[1] // group.shape[1] if len(image) == len(group.shape) == 3 else 1
+            square = any(self.params.layer(n.name).embedding == "square" for n in group.makers)
+            options = candidates(group, self.slots, strides[number], blocks, gap=gap, square=square)
+            found.append(options[:1] if self.special and number == 0 else options)
+        return found
+
+    def _least(self, number: int) -> int:
+        """Least period of the tensors of a group, if nothing is left free between elements."""
+        return min(power(prod(self.groups[number].shape)), self.slots)
+
+    def _factor(self, node: Node, linear: Linear) -> Factor:
+        """Prices of one linear map for each layout of its input and of its result."""
+        source, result = self.at[node.inputs[0]], self.at[node.name]
+        last = self.lean and result == self.output
+        packing, before = self.params.layer(node.name), self.limbs[node.name] + 1
+        edge = Edge(linear, packing, before, self.slots, self.prices, last)
+        costs = np.full((len(self.options[source]), len(self.options[result])), np.inf)
+        for j, to in enumerate(self.options[result]):
+            if self.special and source == 0:
+                found = input_choice(edge, to, self.params, self.groups[0].shape, self.strides)
+                if found is not None:
+                    self.prepared[j], costs[0, j] = found, found.price
+                    self.priced[node.name, 0, j] = found.evaluation
+                continue
+            for i, layout in enumerate(self.options[source]):
                 evaluation = edge.evaluation(layout, to)
                 if evaluation is not None:
-                    priced[node.name, i, j] = evaluation
+                    self.priced[node.name, i, j] = evaluation
                     costs[i, j] = evaluation.price
-        factors.append(_factor(source, result, costs))
-    chosen, price = cheapest([len(o) for o in options], factors)
-    if not np.isfinite(price):
-        raise BackendFailure("slots", "no layout serves all linear maps with these embeddings")
-    layouts = {name: options[number][chosen[number]] for name, number in at.items()}
-    evaluations, sent = {}, None
-    for node in graph.nodes:
-        if node.kind == "linear":
-            i, j = chosen[at[node.inputs[0]]], chosen[at[node.name]]
-            if special and at[node.inputs[0]] == 0:
-                sent = prepared[j]
-                evaluations[node.name] = sent.evaluation
-            else:
-                evaluations[node.name] = priced[node.name, i, j]
-    single = frozenset(n.name for n in groups[output].nodes) if lean else frozenset[str]()
-    return Choice(layouts, evaluations, sent, single, price)
+        if source == result:
+            return (source,), np.diagonal(costs)
+        return ((source, result), costs) if source < result else ((result, source), costs.T)
 
-
-def _least(options: list[list[Layout]], source: int, groups: Sequence[Group], slots: int) -> int:
-    """Least period of the tensors of a group without gaps."""
-    if source < len(options):
-        return min(layout.period for layout in options[source])
-    return min(power(prod(groups[source].shape)), slots)
-
-
-def _kept(
-    group: Group, needed: Mapping[str, int], layout: Layout, prices: Prices, *, sent: bool
-) -> float:
-    """Time in ms of what is done with each ciphertext of a group's tensors, and of sending an input."""
-    each = 0.0
-    for node in group.nodes:
-        before = needed[node.name] + consumed(node)
-        if node.kind == "input" and not sent:
-            each += prices("encode", before) + prices("encrypt", before)
-        elif node.kind == "square":
-            each += sum(prices(o, before) for o in ("square", "relinearise", "rescale"))
-        elif node.kind == "add":
-            each += prices("add", before)
-        elif node.polynomial is not None:
-            own = plan(node.polynomial).counts(before)
-            each += sum(c.count * prices(c.operation, c.limbs) for c in own)
-    return each * layout.ciphertexts
-
-
-def _factor(source: int, result: int, costs: np.ndarray) -> Factor:
-    if source == result:
-        return (source,), np.diagonal(costs)
-    if source < result:
-        return (source, result), costs
-    return (result, source), costs.T
+    def _kept(self, group: Group, layout: Layout) -> float:
+        """Ms of what each ciphertext of a group's tensors takes, sending an input included."""
+        each = 0.0
+        for node in group.nodes:
+            before = self.limbs[node.name] + consumed(node)
+            if node.kind == "input" and not self.special:
+                each += self.prices("encode", before) + self.prices("encrypt", before)
+            elif node.kind == "square":
+                each += sum(self.prices(o, before) for o in ("square", "relinearise", "rescale"))
+            elif node.kind == "add":
+                each += self.prices("add", before)
+            elif node.polynomial is not None:
+                own = plan(node.polynomial).counts(before)
+                each += sum(c.count * self.prices(c.operation, c.limbs) for c in own)
+        return each * layout.ciphertexts

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators.fhe.reference import evaluate
+
 if TYPE_CHECKING:
-    from evaluators.fhe.graph import Polynomial
     from evaluators.fhe.packed import PackedLinear, PackedNetwork
 
 
@@ -20,6 +21,16 @@ def simulate_slots(packed: PackedNetwork, x: np.ndarray) -> np.ndarray:
 
     Returns:
         ``[outputs]``.
+    """
+    return packed.decode_output(slot_values(packed, x)[packed.graph.nodes[-1].name])
+
+
+def slot_values(packed: PackedNetwork, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Node -> what its ciphertexts hold, ``[ciphertexts, slots]``, unused slots included.
+
+    Args:
+        packed: the network.
+        x: flattened input ``[elements]``.
     """
     values: dict[str, np.ndarray] = {}
     for node in packed.graph.nodes:
@@ -34,7 +45,7 @@ def simulate_slots(packed: PackedNetwork, x: np.ndarray) -> np.ndarray:
             values[node.name] = given[0] + given[1]
         elif node.polynomial is not None:
             values[node.name] = evaluate(node.polynomial, given[0])
-    return packed.decode_output(values[packed.graph.nodes[-1].name])
+    return values
 
 
 def run_linear(linear: PackedLinear, x: np.ndarray) -> np.ndarray:
@@ -50,11 +61,3 @@ def run_linear(linear: PackedLinear, x: np.ndarray) -> np.ndarray:
     for step in linear.folds:
         result = result + np.roll(result, -step, axis=1)
     return result + linear.bias()
-
-
-def evaluate(polynomial: Polynomial, x: np.ndarray) -> np.ndarray:
-    """The polynomial (of all its stages) at every slot."""
-    value = x
-    for stage in (polynomial.coefficients, *polynomial.composite):
-        value = np.asarray(np.polynomial.chebyshev.chebval(value, np.array(stage)))
-    return np.asarray(x * (1 + value) / 2) if polynomial.gate else value

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,9 @@ class Networks:
             (1, 28, 28), ("conv", 5, 2, 2, 0), ("square",), ("fc", 100), ("square",), ("fc", 10)
         )
 
-    def lenet(self) -> Graph:
+    @staticmethod
+    @cache
+    def lenet() -> Graph:
         """Two convolutions of 32 and 64 channels, 5 x 5, stride 2; 512; 10."""
         return chain(
             (1, 28, 28), ("conv", 32, 5, 2, 2), ("square",), ("conv", 64, 5, 2, 2), ("square",),
