@@ -51,19 +51,20 @@ def test_every_metric_is_measured_once(
 def test_an_overflow_is_no_result(
     small_squares: Any, squares_candidate: Any, here: Any, tmp_path: Path
 ) -> None:
-    # outputs about 100, and a first prime with 5 bits above the scale: they wrap around
+    # Large outputs in 3 of 2048 slots are still large coefficients, and the first prime has 5 bits
+    # above the scale: they wrap around.
     network = small_squares.build(5)
     with torch.no_grad():
-        list(network.parameters())[-1].add_(100)
+        list(network.parameters())[-2].mul_(2.0**20)
     loud = dataclasses.replace(
         changed(squares_candidate, chain=Chain(31, (26,) * 5, (48,))),
         weights=save_weights(network, tmp_path / "loud.safetensors"),
     )
     with pytest.raises(BackendFailure, match="bits on average") as failure:
-        evaluator(small_squares).evaluate(loud, FULL, here)
+        evaluator(small_squares, floor_bits=-8).evaluate(loud, FULL, here)
     assert failure.value.kind == "imprecise"
-    roomy = changed(loud, chain=Chain(36, (26,) * 5, (48,)))
-    assert evaluator(small_squares).evaluate(roomy, FULL, here)
+    roomy = changed(loud, chain=Chain(44, (26,) * 5, (56,)))
+    assert evaluator(small_squares, floor_bits=-8).evaluate(roomy, FULL, here)
 
 
 def test_floors_are_options(small_squares: Any, squares_candidate: Any, here: Any) -> None:
