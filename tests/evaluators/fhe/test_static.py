@@ -1,0 +1,126 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluators.fhe.packing import pack
+from evaluators.fhe.static import CkksStatic, CkksStaticConfig, report
+from search import registry
+from search.api.candidate import Candidate
+from search.api.errors import ConfigError, EvaluationError, InfeasibleCandidate
+from search.api.metric import Fidelity
+from search.workloads.image import ImageClassification
+from spaces.ckks.params import Chain, CkksParams
+from spaces.ckks.rules import Demands
+from spaces.ckks.security import Security
+
+GOOD = CkksParams(13, Chain(36, (26,) * 5, (45,)), 26)
+RUNG = Fidelity("static", 0)
+
+
+class Trial:
+    """A context as far as the static rung asks."""
+
+    seed, device = 0, "cpu"
+
+    def __init__(self, workdir: Path) -> None:
+        self.workdir, self.notes = workdir, {}
+
+    def note(self, name: str, value: object) -> None:
+        self.notes[name] = value
+
+
+def test_the_numbers_of_the_mlp(networks: Any) -> None:
+    graph = networks.mlp()
+    packed = pack(graph, GOOD.slots, GOOD)
+    found = report(packed, GOOD)
+    assert found.violations == ()
+    assert found.warnings == ("the special prime has 45 bits, the first one 36: with 10 bits more "
+                              "than the first, SEAL's key switching costs no precision (take 48; "
+                              "it costs no time)",)  # fmt: skip
+    figures = found.figures
+    assert (figures["levels"], figures["log_qp"], figures["security_slack"]) == (5, 211, 3)
+    assert figures["rotations"] == sum(li.rotations for li in packed.linears.values())
+    assert figures["diagonals"] == sum(len(li.terms) for li in packed.linears.values())
+    assert figures["upload_mb"] == 6 * 8192 * 8 / 1e6
+    steps = {k for li in packed.linears.values() for _, k in li.babies | li.giants}
+    steps |= {k for li in packed.linears.values() for k in li.folds}
+    assert figures["key_mb"] == (len(steps) + 1) * 2 * 6 * 7 * 8192 * 8 / 1e6
+
+
+def test_every_reason_is_told(networks: Any) -> None:
+    graph = dataclasses.replace(networks.mlp(), ranges={"fc5": 500.0})
+    bad = CkksParams(13, Chain(60, (55,) * 5, (40,)), 55)
+    found = report(pack(graph, bad.slots, bad), bad, memory_limit_mb=50.0)
+    assert [v.rule for v in found.violations] == ["insecure", "overflow", "imprecise", "memory"]
+    short = dataclasses.replace(bad, chain=Chain(60, (55,) * 3, (60,)))
+    rules = [v.rule for v in report(pack(graph, bad.slots, bad), short).violations]
+    assert rules == ["insecure", "depth", "overflow"]
+
+
+def test_an_uncovered_secret_has_no_slack(networks: Any) -> None:
+    sparse = dataclasses.replace(GOOD, secret_weight=192)
+    loose = Demands(security=Security(allow_insecure=True))
+    found = report(pack(networks.mlp(), 4096, GOOD), sparse, loose)
+    assert found.figures["security_slack"] == -211
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageClassification, Path]:
+    from safetensors.torch import save_model
+
+    workload = ImageClassification(network="ckks_mlp", data="fashion_mini")
+    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_model(workload.build(0), str(file))
+    return workload, file
+
+
+def test_the_evaluator_measures_what_it_declares(
+    trained: tuple[ImageClassification, Path], tmp_path: Path
+) -> None:
+    workload, weights = trained
+    evaluator, ctx = CkksStatic(workload), Trial(tmp_path)
+    found = evaluator.evaluate(Candidate("ckks", GOOD, weights), RUNG, ctx)  # type: ignore[arg-type]
+    assert [m.metric for m in found] == [m.name for m in evaluator.metrics]
+    assert all(m.unit == d.unit for m, d in zip(found, evaluator.metrics, strict=True))
+    evidence = {m.metric: m.evidence for m in found}
+    assert (evidence["levels"], evidence["key_mb"]) == ("bound", "model")
+    assert ctx.notes["ckks_warnings"]
+
+
+def test_an_infeasible_candidate_carries_all_reasons(
+    trained: tuple[ImageClassification, Path], tmp_path: Path
+) -> None:
+    workload, weights = trained
+    evaluator = CkksStatic.from_config(CkksStaticConfig(memory_mb=1.0), workload)
+    bad = CkksParams(13, Chain(50, (50,) * 4, (60,)), 50)
+    with pytest.raises(InfeasibleCandidate) as caught:
+        evaluator.evaluate(Candidate("ckks", bad, weights), RUNG, Trial(tmp_path))  # type: ignore[arg-type]
+    assert [v.rule for v in caught.value.violations] == ["insecure", "depth", "overflow", "memory"]
+
+
+def test_layouts_are_searched_once_for_all_chains(
+    trained: tuple[ImageClassification, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import evaluators.fhe.static as module
+
+    calls: list[object] = []
+    original = module.pack
+    monkeypatch.setattr(module, "pack", lambda *a: calls.append(1) or original(*a))
+    workload, weights = trained
+    evaluator = CkksStatic(workload)
+    for scale in (24, 25, 26):
+        params = dataclasses.replace(GOOD, scale=scale)
+        evaluator.evaluate(Candidate("ckks", params, weights), RUNG, Trial(tmp_path))  # type: ignore[arg-type]
+    assert len(calls) == 1
+
+
+def test_weights_and_a_workload_are_needed(
+    trained: tuple[ImageClassification, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(EvaluationError, match="ckks_static needs trained weights"):
+        CkksStatic(trained[0]).evaluate(Candidate("ckks", GOOD), RUNG, Trial(tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="ckks_static needs a network"):
+        CkksStatic(None)
+    assert registry.load("evaluator", "ckks_static") is CkksStatic

@@ -1,0 +1,112 @@
+import random
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluators.fhe.packing import pack
+from evaluators.fhe.static import report
+from evaluators.fhe.static_batch import ParamArrays, static_batch
+from evaluators.fhe.static_rules import Facts, facts_of
+from search.api.errors import ConfigError
+from spaces.ckks.libraries import LATTIGO
+from spaces.ckks.params import Chain, CkksParams
+from spaces.ckks.rules import Demands
+from spaces.ckks.security import Security
+
+GOOD = CkksParams(13, Chain(31, (26,) * 5, (45,)), 26)
+
+
+def drawn(
+    rng: random.Random, log_n: int, depth: int = 5, special: tuple[int, ...] = (1,)
+) -> CkksParams:
+    """Around the border: most rules hold, some do not."""
+    scale = rng.randint(12, 30)
+    wild = rng.random() < 0.3
+    levels = tuple(
+        max(2, scale + (rng.randint(-12, 12) if wild else 0))
+        for _ in range(depth + rng.choice((-1, 0, 0, 1)))
+    )
+    first = max(2, scale + rng.randint(-2, 12))
+    return CkksParams(
+        log_n,
+        Chain(
+            first,
+            levels,
+            tuple(rng.randint(first - 1, first + 15) for _ in range(rng.choice(special))),
+        ),
+        scale,
+        secret_weight=rng.choice([None, None, None, 192, 5000]) if wild else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def known(networks: Any) -> dict[str, Facts]:
+    graphs = {"mlp": (networks.mlp(), 13), "residual": (networks.residual(), 11)}
+    made = {}
+    for name, (graph, log_n) in graphs.items():
+        params = CkksParams(log_n, GOOD.chain, GOOD.scale)
+        made[name] = facts_of(pack(graph, params.slots, params))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "log_n", "demands", "limit"),
+    [
+        ("mlp", 13, Demands(), None),
+        ("mlp", 13, Demands(library=LATTIGO, security=Security(table="legacy_2018")), 126.0),
+        ("mlp", 13, Demands(security=Security(allow_insecure=True)), 126.0),
+        ("residual", 11, Demands(security=Security(allow_insecure=True)), None),
+    ],
+)
+def test_verdicts_are_those_of_single_configurations(
+    known: dict[str, Facts], name: str, log_n: int, demands: Demands, limit: float | None
+) -> None:
+    rng = random.Random(name)
+    sets = [drawn(rng, log_n, known[name].depth, (0, 1, 1, 1, 2)) for _ in range(400)]
+    found = static_batch(known[name], ParamArrays.of(sets), demands, limit)
+    singles = [report(known[name], p, demands, limit) for p in sets]
+    for i, single in enumerate(singles):
+        together = {rule for rule, hit in found.broken.items() if hit[i]}
+        assert together == {v.rule for v in single.violations}, sets[i]
+        assert found.feasible[i] == (not single.violations)
+        if sets[i].chain.special:
+            assert found.key_mb[i] == pytest.approx(single.figures["key_mb"])
+        assert found.log_qp[i] == single.figures["log_qp"]
+        if not np.isnan(found.slack[i]):
+            assert found.slack[i] == single.figures["security_slack"]
+    assert found.plaintext_mb == singles[0].figures["plaintext_mb"]
+    assert found.upload_mb == singles[0].figures["upload_mb"]
+    assert 0 < found.feasible.sum() < len(sets)
+
+
+def test_it_judges_twenty_thousand_configurations_a_second(known: dict[str, Facts]) -> None:
+    rng = random.Random(1)
+    arrays = ParamArrays.of([drawn(rng, 13) for _ in range(20_000)])
+    static_batch(known["mlp"], arrays)  # finds the primes
+    began = time.process_time()
+    static_batch(known["mlp"], arrays)
+    assert time.process_time() - began < 1.0
+
+
+def test_a_packed_network_may_be_given_itself(networks: Any) -> None:
+    graph = networks.chain((1, 4, 4), ("fc", 4))
+    params = CkksParams(11, Chain(25, (20,), (30,)), 20)
+    packed = pack(graph, params.slots, params)
+    demands = Demands(security=Security(allow_insecure=True))
+    assert static_batch(packed, ParamArrays.of([params]), demands).feasible.all()
+    assert not static_batch(packed, ParamArrays.of([params])).feasible.any()
+
+
+def test_arrays_must_fit_together() -> None:
+    with pytest.raises(ConfigError, match="one ring"):
+        ParamArrays.of([GOOD, CkksParams(14, GOOD.chain, 26)])
+    with pytest.raises(ConfigError, match="one ring"):
+        ParamArrays.of([])
+    with pytest.raises(ConfigError, match="without bootstrapping"):
+        ParamArrays.of([CkksParams(14, GOOD.chain, 26, bootstraps=("fc1",))])
+    one = ParamArrays.of([GOOD])
+    with pytest.raises(ConfigError, match=r"one length expected \(got lengths \[1, 2\]\)"):
+        ParamArrays(13, one.first, one.levels, one.special, np.array([1, 2]), one.secret_weight)
+    assert len(one) == 1
