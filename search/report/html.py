@@ -117,7 +117,8 @@ def _cards(family: Family) -> str:
             way = "Lowest" if metric.goal == "min" else "Highest"
             told = f"trial {trial.number}, {evidence.get(metric.name, 'never taken')}"
             value = format_number(values_of(trial)[index])
-            cards.append((f"{way} {metric.name}", value, metric.unit, told))
+            unit = "" if metric.unit == "1" else metric.unit  # a plain number has none
+            cards.append((f"{way} {metric.name}", value, unit, told))
     common = family.common_trials
     ours = family.volume_at(main, common)
     for arm in family.arms[1:2]:

@@ -72,6 +72,14 @@ def test_evidence_is_a_badge_and_intervals_are_shown(page):
     assert re.search(r'<span class="range">[\d.]+ to [\d.]+</span>', page)
 
 
+def test_a_plain_number_has_no_unit_on_its_card(make):
+    study = make.study("main", 5)
+    first = replace(study.objectives[0], unit="1")
+    page = render_html(family_of([replace(study, objectives=(first, *study.objectives[1:]))]))
+    cards = re.findall(r"<dt>(?:Lowest|Highest) .*?<small>(.*?)</small>", page)
+    assert cards == ["", study.objectives[1].unit]
+
+
 def test_hostile_strings_open_no_element(make):
     text = render_html(family_of([make.hostile()]))
     found = Elements(text)
