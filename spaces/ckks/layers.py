@@ -7,8 +7,9 @@ The static rung counts again on the network itself.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from search.api.errors import ConfigError
@@ -78,16 +79,19 @@ class Layers:
     def depth(self, choices: Mapping[str, ActivationChoice]) -> int:
         """Levels from input to output.
 
-        Neighbouring linear operators count once. A polynomial activation of degree 2 counts once:
+        Neighbouring linear operators count once, unless their product would be denser than both, as
+        of a depthwise and a pointwise convolution. A polynomial activation of degree 2 counts once:
         its leading coefficient goes into the linear layer behind it, or, where an addition reads
         it, into a linear map of its own.
 
         Args:
             choices: site -> what stands at it; the network's own where there is none.
         """
+        links = self.links or {}
+        readers = Counter(name for read in links.values() for name in read)
         found: dict[str, _State] = {}
         for site in self.sites:
-            read = [found[name] for name in (self.links or {})[site.name]]
+            read = [replace(found[n], shared=readers[n] > 1) for n in links[site.name]]
             found[site.name] = self._after(site, read, choices.get(site.name))
         return max((state.level + state.factor for state in found.values()), default=0)
 
@@ -100,8 +104,11 @@ class Layers:
         if site.kind == "add":
             return _State(max((s.level + s.factor for s in read), default=0), False, False)
         if site.operator in _LINEAR:
-            merged = bool(read) and all(state.linear for state in read)
-            return _State(level + (not merged), True, False)
+            merged = bool(read) and all(state.merges(site) for state in read)
+            weighted = site if site.operator in _ARITHMETIC else None
+            if merged and weighted is None:
+                weighted = read[0].weighted
+            return _State(level + (not merged), True, False, weighted)
         return _State(level, any(s.linear for s in read), any(s.factor for s in read))
 
 
@@ -125,11 +132,50 @@ def is_sign_degree(degree: int) -> bool:
 
 @dataclass(frozen=True)
 class _State:
-    """What is known of a value: its level, whether a linear map made it, and a waiting factor."""
+    """What is known of a value.
+
+    Args:
+        level: of it.
+        linear: whether a linear map made it.
+        factor: whether a leading coefficient waits for a linear map.
+        weighted: the last layer with weights in the map that made it.
+        shared: whether several sites read it.
+    """
 
     level: int
     linear: bool
     factor: bool
+    weighted: Site | None = None
+    shared: bool = False
+
+    def merges(self, site: Site) -> bool:
+        """Whether the linear operator ``site`` becomes one map with the one that made this."""
+        if not self.linear or self.weighted is None:
+            return self.linear
+        return not self.shared and not _too_dense(self.weighted, site)
+
+
+def _too_dense(first: Site, second: Site) -> bool:
+    """Whether the product of two layers has more non-zeros than both together.
+
+    Counted without regard to borders. Only layers with weights can be too dense.
+    """
+    if second.operator not in _ARITHMETIC:
+        return False
+    return _entries(first, second) > first.macs + second.macs
+
+
+def _entries(first: Site, second: Site) -> int:
+    """Non-zeros of the product of two layers."""
+    everything = first.elements * second.outputs
+    if first.operator != "conv" or second.operator != "conv":
+        return everything
+    one, two = first.attributes, second.attributes
+    side = one.get("kernel", 1) + one.get("stride", 1) * (two.get("kernel", 1) - 1)
+    channels = first.input_shape[0]
+    if two.get("groups", 1) > 1:  # each output reads few channels of the first one's result
+        channels = channels // one.get("groups", 1)
+    return min(everything, second.outputs * side**2 * channels)
 
 
 @cache
@@ -163,10 +209,12 @@ def _heads(sites: Sequence[Site], links: Mapping[str, tuple[str, ...]]) -> tuple
         for name in links[site.name]:
             readers[name].append(site)
 
-    def swallowed(name: str) -> bool:
+    def swallowed(name: str, by: Site) -> bool:
         behind = readers[name]
         if len(behind) != 1 or behind[0].operator not in _LINEAR:
             return False
-        return behind[0].operator in _ARITHMETIC or swallowed(behind[0].name)
+        if behind[0].operator in _ARITHMETIC:
+            return not _too_dense(by, behind[0])
+        return swallowed(behind[0].name, by)
 
-    return tuple(s.name for s in sites if s.operator in _ARITHMETIC and not swallowed(s.name))
+    return tuple(s.name for s in sites if s.operator in _ARITHMETIC and not swallowed(s.name, s))

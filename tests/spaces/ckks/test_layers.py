@@ -10,9 +10,10 @@ from spaces.ckks.params import ActivationChoice
 def site(name: str, operator: str, shape: tuple[int, ...] = (4,)) -> Site:
     kinds = {"conv": "conv", "linear": "linear", "add": "add", "batchnorm": "norm",
              "maxpool": "pool", "avgpool": "pool"}  # fmt: skip
+    macs = 10**6 if operator in ("conv", "linear") else 0
     other = "other" if operator in ("mul", "softmax", "globalavgpool", "polynomial") else ""
     kind = kinds.get(operator, other or "activation")
-    return Site(name, kind, operator, shape, shape)  # type: ignore[arg-type]
+    return Site(name, kind, operator, shape, shape, macs)  # type: ignore[arg-type]
 
 
 def net(*operators: str) -> Layers:
@@ -102,6 +103,53 @@ def test_the_widest_tensor() -> None:
     sites = (site("a", "conv", (3, 8, 8)), site("b", "linear", (10,)))
     assert Layers(sites).widest == 192
     assert Layers(()).widest == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "degree", "linears"),
+    [
+        ("ckks_mlp", "own", 2, True),
+        ("ckks_lola", "own", 2, True),
+        ("ckks_lenet", "own", 2, True),
+        ("ckks_cnn6", "own", 2, True),
+        ("ckks_resnet20", "own", 2, False),  # shortcuts that only pad are linear maps, too
+        ("resnet_tiny", "square", 2, True),
+        ("resnet_tiny", "polynomial", 7, True),
+        ("mlp", "sign_relu", 27, True),
+    ],
+)
+def test_levels_and_names_are_those_of_the_traced_graph(
+    network: str, kind: str, degree: int, linears: bool
+) -> None:
+    import torch
+
+    from evaluators.fhe.levels import depth
+    from evaluators.fhe.trace import graph_of
+
+    workload = ImageClassification(network=network, data="fashion_mini")
+    layers = Layers(workload.sites(), workload.links())
+    chosen = {n: ActivationChoice(n, kind, degree) for n in layers.activations}  # type: ignore[arg-type]
+    samples = torch.rand(4, *workload.input_shape).reshape(4, -1).double().numpy()
+    graph = graph_of(
+        workload.build(0).eval(), workload.input_shape, lambda site: chosen[site], samples
+    )
+    assert layers.depth(chosen) == depth(graph)
+    found = [node.name for node in graph.nodes if node.kind == "linear"]
+    assert set(layers.linears) <= set(found)
+    assert not linears or list(layers.linears) == found
+
+
+def test_a_product_that_would_be_denser_is_not_taken() -> None:
+    depthwise = Site("a", "conv", "conv", (8, 14, 14), (8, 14, 14), 8 * 196 * 9, 72,
+                     {"kernel": 3, "stride": 1, "groups": 8})  # fmt: skip
+    pointwise = Site("b", "conv", "conv", (8, 14, 14), (16, 14, 14), 16 * 196 * 8, 128,
+                     {"kernel": 1, "stride": 1, "groups": 1})  # fmt: skip
+    assert Layers((depthwise, pointwise)).depth({}) == 2
+    assert Layers((depthwise, pointwise)).linears == ("a", "b")
+    wide = Site("w", "linear", "linear", (8,), (100,), 800, 800)
+    thin = Site("t", "linear", "linear", (100,), (8,), 800, 800)
+    assert Layers((wide, thin)).depth({}) == 1
+    assert Layers((thin, wide)).depth({}) == 2
 
 
 @pytest.mark.parametrize("operator", ["maxpool", "mul", "softmax"])
