@@ -47,7 +47,9 @@ def _walk(graph: Graph, x: np.ndarray, *, keep: bool) -> Iterator[tuple[str, np.
     last = {source: node.name for node in graph.nodes for source in node.inputs}
     for node in graph.nodes:
         if node.inputs:
-            known[node.name] = _result(node, [known[name] for name in node.inputs])
+            # Series run away outside their interval: infinity is an answer, a warning is none.
+            with np.errstate(over="ignore", invalid="ignore"):
+                known[node.name] = _result(node, [known[name] for name in node.inputs])
         yield node.name, known[node.name]
         if not keep:
             for name in node.inputs:

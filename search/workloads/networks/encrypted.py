@@ -16,6 +16,7 @@ from torch import nn
 
 from search.api.errors import ConfigError
 from search.workloads.networks.options import PATH, at_least
+from search.workloads.networks.resnet import resnet20
 from search.workloads.networks.stem import he_initialised
 from search.workloads.square import Square
 
@@ -147,23 +148,20 @@ def ckks_resnet20(
 ) -> nn.Module:
     """ResNet-20 for CIFAR with another activation: three stages of three basic blocks.
 
+    With squares there is none behind the additions: a shortcut that is squared block after block
+    grows (or vanishes) doubly exponentially, and no normalisation stands in its way.
+
     Args:
         input_shape: ``(C, H, W)``.
         classes: number of classes.
         width: channels w of the first stage; then 2w and 4w.
-        activation: everywhere.
+        activation: everywhere; ``square``: behind the stem and inside each block.
     """
-    from search.workloads.networks.resnet import resnet20
-
     network = resnet20(input_shape, classes, width=width)
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.ReLU):
-            network.set_submodule(name, _ACTIVATIONS[activation]())
-    if activation == "square":
-        for block in network.modules():
-            if hasattr(block, "bn2") and isinstance(block.bn2, nn.BatchNorm2d):
-                # Blocks begin as (nearly) their shortcut: squares of sums would run away else.
-                nn.init.constant_(block.bn2.weight, 0.1)
+            summed = activation == "square" and name.endswith("relu2")
+            network.set_submodule(name, nn.Identity() if summed else _ACTIVATIONS[activation]())
     return network
 
 
