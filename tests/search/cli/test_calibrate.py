@@ -1,4 +1,4 @@
-"""``search calibrate 2pc``: what it keeps and says."""
+"""``search calibrate``: what it keeps and says."""
 
 from __future__ import annotations
 
@@ -41,3 +41,31 @@ def test_measures_keeps_and_tells(
     data = json.loads((tmp_path / "calibration" / "2pc-crypten.json").read_text())
     assert data["backend"] == "crypten"
     assert data["cpu_seconds"]["relu"]["call"] > 0
+
+
+def test_unknown_ckks_library_is_a_wrong_configuration(shell: Any) -> None:
+    result = shell.run("calibrate", "ckks", "--backend", "abacus")
+    assert result.exit_code == 2
+    assert "unknown backend 'abacus' (known: tenseal)" in result.stderr
+
+
+@pytest.mark.parametrize("json_wanted", [False, True])
+def test_measures_operations_on_ciphertexts(
+    shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, json_wanted: bool
+) -> None:
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr("evaluators.fhe.seal_host.GRID", {11: (1, 2)})
+    monkeypatch.setattr("evaluators.fhe.seal_host.ROUNDS", 1)
+    monkeypatch.setattr("evaluators.fhe.seal_host.block_factor", lambda times: 1.25)
+    result = shell.run("calibrate", "ckks", *(["--json"] if json_wanted else []))
+    assert result.exit_code == 0, result.stderr
+    (kept,) = (tmp_path / "calibration").glob("ckks-tenseal-*.json")
+    data = json.loads(kept.read_text())
+    assert data["milliseconds"]["rotate"]["11"][0] >= 0
+    if json_wanted:
+        assert json.loads(result.stdout) == {"file": str(kept), **data}
+    else:
+        assert "measured 1 of 2: ring dimension 2048" in result.stderr
+        assert "N 2048" in result.stdout
+        assert "1.25 times" in result.stdout
+        assert str(kept) in result.stdout.replace("\n", "")
