@@ -77,3 +77,31 @@ def test_it_is_registered_and_says_what_it_does() -> None:
     found = registry.load("searcher", "direct_synthesis")
     assert found is DirectSynthesis
     assert "mended" in DirectSynthesis(problem()).reason
+
+
+def test_a_study_of_configurations_ends_with_the_one_that_holds(tmp_path: Any) -> None:
+    """A real space and a stand-in for the noise: two bits short at first."""
+    from search.api.metric import Measurement, Metric
+    from search.study import Study
+    from spaces.ckks.options import CkksConfig
+    from spaces.ckks.rules import expected_bits
+    from spaces.ckks.space import CkksSpace
+
+    class Noise:
+        metrics = (Metric("precision_ckks", "bit", "max", "bits"),)
+        needs: frozenset[str] = frozenset()
+
+        def evaluate(self, candidate: Any, fidelity: Any, ctx: Any) -> list[Measurement]:
+            params = candidate.payload
+            bits = expected_bits(params.scale, params.log_n) - 3
+            return [Measurement("precision_ckks", bits, "bit", fidelity.name, "model")]
+
+    study = Study(
+        space=CkksSpace(None, CkksConfig(depth=5)), evaluators=[Noise()],
+        objectives=["precision_ckks"], constraints=["precision_ckks >= 12 bit"],
+        searcher="direct_synthesis", budget={"trials": 20}, directory=tmp_path, name="synthesis",
+    )  # fmt: skip
+    study.run()
+    trials = study.trials()
+    assert [t.point["log_n"] for t in trials] == [13, 14]
+    assert [t.feasible for t in trials] == [False, True]
