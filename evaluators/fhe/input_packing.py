@@ -118,18 +118,17 @@ def shifted(matrix: csr_array, result: Layout, slots: int) -> Sent | None:
     Returns:
         None if there is no room for copies.
     """
-    inputs_in_all = matrix.shape[1]
-    period, parts = result.period, -(-inputs_in_all // result.period)
-    least = power(parts * period)
-    for block in (least, 2 * least):
-        copies = slots // block
-        step = period // copies if copies else 0
-        if copies > 1 and step >= 1 and parts * period + step <= block:
-            break
-    else:
+    elements, period = matrix.shape[1], result.period
+    parts = -(-elements // period)
+    block = power(parts * period)
+    while block < slots and (
+        slots // block > period or parts * period + period * block // slots > block
+    ):
+        block *= 2
+    copies = slots // block
+    if copies < 2 or result.ciphertexts > 1:
         return None
-    if result.ciphertexts > 1:
-        return None
+    step = period // copies
     outputs, inputs = entries(matrix)
     wanted = result.slots[outputs]
     distance = (inputs - wanted) % (parts * period)
@@ -138,7 +137,7 @@ def shifted(matrix: csr_array, result: Layout, slots: int) -> Sent | None:
     slot = copy * block + part * period + wanted
     place = np.arange(slots)
     element = (place % block + place // block * step) % (parts * period)
-    inside = (place % block < parts * period + step) & (element < inputs_in_all)
+    inside = (place % block < parts * period + step) & (element < elements)
     index = np.where(inside, element, -1)[None, :]
     nothing = np.zeros(outputs.size, dtype=np.int64)
     products = Products(

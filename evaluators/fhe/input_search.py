@@ -75,7 +75,8 @@ def _choice(edge: Edge, make: Make, result: Layout, *, sent: bool) -> InputChoic
     made = make(edge.linear.matrix)
     if made is None:
         return None
-    evaluation = edge.of(made.products, Sums(), result, sent=sent)
+    sums = Sums(edge.packing.embedding == "fold", lean=edge.last)
+    evaluation = edge.of(made.products, sums, result, sent=sent)
     client = edge.prices("encode", edge.limbs) + edge.prices("encrypt", edge.limbs)
     return InputChoice(make, evaluation, evaluation.price + len(made.index) * client)
 
