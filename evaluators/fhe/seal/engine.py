@@ -368,7 +368,8 @@ class Machine:
             result = sealapi.Ciphertext()
             self._evaluator.square(self._scheme.lowered(cipher, step.limbs_in), result)
             self._evaluator.relinearize_inplace(result, self._relin)
-            self._evaluator.rescale_to_next_inplace(result)
+            if step.limbs_out < step.limbs_in:  # else the linear map behind rescales for both
+                self._evaluator.rescale_to_next_inplace(result)
             results.append(result)
         return results
 

@@ -94,3 +94,9 @@ def test_a_rotation_moves_slots_to_the_left(scheme: engine.Scheme) -> None:
     cipher = keys.encrypt(x, 1, SCALE)
     scheme.evaluator.apply_galois_inplace(cipher, engine.galois_element(3, 4096), keys.galois)
     assert np.abs(keys.decrypt(cipher) - np.roll(x, -3)).max() < 2**-18
+
+
+def test_a_square_may_leave_rescaling_to_what_follows(scheme: engine.Scheme) -> None:
+    step = Step("act", "square", ("x",), 1, 3, 3, SCALE, SCALE * SCALE)
+    x = np.linspace(-1, 1, 2048)
+    assert np.abs(run(scheme, step, x) - x * x).max() < 2**-18
