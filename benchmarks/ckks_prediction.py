@@ -70,9 +70,10 @@ def main() -> None:
     times = find_times("auto")
     everything = []
     for name in arguments.networks:
-        rows = list(measured(name, times, arguments))
-        for row in rows:
+        rows = []
+        for row in measured(name, times, arguments):
             print(json.dumps(row), flush=True)
+            rows.append(row)
         everything += rows
         print(json.dumps({"network": name, **summary(rows)}), flush=True)
     facts = {"times": times.describe(), "host": platform.node(), "smoke": arguments.smoke}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -76,21 +77,28 @@ class OperationTimes:
         Raises:
             ConfigError: there is no time for the operation.
         """
-        known = self.coefficients.get(operation) or self.coefficients.get(
-            _ALIKE.get(operation, operation)
-        )
-        if not known:
+        rows = self._rows.get(operation, self._rows.get(_ALIKE.get(operation, operation)))
+        if rows is None:
             raise ConfigError(
                 f"no time for operation {operation!r} (known: {', '.join(self.coefficients)})",
                 source=self.origin,
             )
         log_n, limbs, special = np.broadcast_arrays(log_n, limbs, special)
-        rows = np.array([_row(known, int(value)) for value in range(_LOG_NS[-1] + 1)])
         if log_n.size and (log_n.min() < 1 or log_n.max() > _LOG_NS[-1]):
             raise ConfigError(f"log_n must be in [1, {_LOG_NS[-1]}] (got {log_n.max()})")
         chosen = rows[log_n.astype(int)]
         parts = np.stack(features(operation, limbs, special), axis=-1)
         return np.asarray(np.maximum((chosen * parts).sum(axis=-1), 0.0))
+
+    @cached_property
+    def _rows(self) -> dict[Operation, np.ndarray]:
+        """Operation -> coefficients by log2 N, ``[log_n, 3]``."""
+        every = range(_LOG_NS[-1] + 1)
+        return {
+            operation: np.array([_row(known, log_n) for log_n in every])
+            for operation, known in self.coefficients.items()
+            if known
+        }
 
     def describe(self) -> str:
         """Whose times these are, for people."""
