@@ -1,6 +1,6 @@
 """Fifty ways in which a back end can fail, injected: each must become a verdict, and leave nothing.
 
-Run ``python benchmarks/ckks_failures.py [--smoke]``; it prints a JSON line for each and a summary. A
+Run ``python benchmarks/ckks_failures.py [--smoke]``; it prints a JSON line each, and a summary. A
 child that misbehaves at a given stage of a real encrypted run takes the place of the usual one.
 """
 
