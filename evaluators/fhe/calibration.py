@@ -10,7 +10,8 @@ The three coefficients are those of :func:`evaluators.fhe.costs.features`. ``fac
 over summed times of an encrypted block, and stands for colder caches and the interpreter. Another
 version of the library, or another processor, needs another measurement: it has another file name.
 
-What encrypted runs teach afterwards (:func:`learn`) is kept beside it, a line for each run.
+What encrypted runs teach afterwards (:func:`learn`) is kept beside it, a line for each run, until
+the next measurement.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def calibrate(
         "factor": factor,
         "milliseconds": coefficients,
     }
+    _file(backend, "runs.jsonl").unlink(missing_ok=True)  # they were off from other times
     return _write(calibration_file(backend), data)
 
 

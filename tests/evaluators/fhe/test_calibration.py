@@ -103,6 +103,7 @@ def test_unknown_backends_are_refused() -> None:
 
 def test_measures_this_host(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
+    calibration.learn((100.0, 12.0), (200.0, 12.0))
     path = calibration.calibrate(
         grid={11: (1, 2, 3)}, rounds=1, progress=lambda *entry: told.append(entry)
     )
@@ -112,3 +113,4 @@ def test_measures_this_host(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert 0.01 < times.milliseconds("rotate", 11, 2) < 20
     assert times.milliseconds("rotate", 11, 3) > times.milliseconds("add", 11, 3)
     assert 0.3 < times.factor < 5
+    assert calibration.corrections().runs == 0  # what was learnt of other times
