@@ -17,7 +17,7 @@ from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, total_mb
 from search.api.errors import ConfigError
 from spaces.ckks.params import CkksParams, RingType
 from spaces.ckks.primes import largest_primes, order_of
-from spaces.ckks.rules import Demands, scale_for
+from spaces.ckks.rules import LEAST_HEADROOM, Demands, scale_for
 
 if TYPE_CHECKING:
     from evaluators.fhe.packed import PackedNetwork
@@ -141,7 +141,7 @@ def static_batch(
         "insecure": ~(slack >= 0) & (not demands.security.allow_insecure),
         "depth": limbs - 1 < facts.depth,
         "overflow": arrays.first - arrays.scale
-        < max(1.0, 1.0 + float(np.log2(facts.output_range))),
+        < max(LEAST_HEADROOM, 1.0 + float(np.log2(facts.output_range))),
         "imprecise": _weak_special(arrays, special) | (arrays.scale < scale_for(1, arrays.log_n)),
         "scale_mismatch": _odd_scales(arrays),
         "no_primes": _no_primes(arrays, primes, demands),

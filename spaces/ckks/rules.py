@@ -25,6 +25,9 @@ SAFE_GAP = 10
 bias drowns in other noise (measured at N = 2^13 and 2^14)."""
 SAFE_HEADROOM = 5
 """Bits between first prime and scale below which a value of 16 wraps around."""
+LEAST_HEADROOM = 2
+"""Bits between first prime and scale below which SEAL refuses to encode the last bias ('scale out
+of bounds'). Source: ``seal/ckks.h``, encode: log2(scale) + 1 must be less than the bits left."""
 _WEIGHT_BITS = 8  # least scale of encoded weights: below it their rounding alone costs the answer
 _MANY = 1000.0  # excess of what no amount would mend, as for a dimension no table has
 
@@ -224,8 +227,8 @@ def _headroom(params: CkksParams, output_range: float) -> Iterator[Violation]:
     # |y| * scale < q / 2 at the end, where the first prime alone is left.
     needed = 1.0 + math.log2(max(output_range, 1e-300))
     room = params.chain.first - params.scale
-    if room < max(1.0, needed):
-        least = max(1, math.ceil(needed))
+    if room < max(LEAST_HEADROOM, needed):
+        least = max(LEAST_HEADROOM, math.ceil(needed))
         detail = (
             f"head-room: the first prime has {room} bits more than the scale; at least {least} for "
             f"results up to {max(output_range, 1.0):.4g}, which otherwise wrap around without an "

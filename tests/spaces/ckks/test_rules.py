@@ -196,3 +196,21 @@ def test_what_passes_is_secure_and_has_its_primes(
         assert len(set(primes_of(params.chain, log_n))) == len(levels) + 2
         assert len(levels) >= 3
         assert special[0] >= max(first, *levels)
+
+
+def test_two_bits_of_head_room_are_the_least_that_seal_encodes_with() -> None:
+    from tenseal import sealapi
+
+    parms = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
+    parms.set_poly_modulus_degree(4096)
+    for first in (27, 28):
+        parms.set_coeff_modulus(sealapi.CoeffModulus.Create(4096, [first, 40]))
+        context = sealapi.SEALContext(parms, True, sealapi.SEC_LEVEL_TYPE.NONE)
+        encoder, plain = sealapi.CKKSEncoder(context), sealapi.Plaintext()
+        narrow = CkksParams(12, Chain(first, (), (40,)), 26)
+        if violations(narrow, Demands()):
+            assert first == 27
+            with pytest.raises(ValueError, match="scale out of bounds"):
+                encoder.encode([0.1], 2.0**26, plain)
+        else:
+            encoder.encode([0.1], 2.0**26, plain)
