@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,42 +10,83 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.fhe.packed import PackedLinear, Term
+from evaluators.fhe.products import Products, place
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from evaluators.fhe.edges import Evaluation
     from evaluators.fhe.packed import Layout
-    from evaluators.fhe.products import Products
-    from evaluators.fhe.splits import Split
+    from evaluators.fhe.products import Sums
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """The products of a matrix between two layouts, when they are asked for."""
+
+    matrix: csr_array
+    source: Layout
+    result: Layout
+    slots: int
+    sums: Sums
+
+    def __call__(self) -> Products:
+        """The products."""
+        return place(self.matrix, self.source, self.result, self.slots, self.sums)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Products that are there already."""
+
+    products: Products
+
+    def __call__(self) -> Products:
+        """The products."""
+        return self.products
 
 
 @dataclass(frozen=True, eq=False)
 class Diagonals:
     """Index of a term -> its diagonal ``[slots]``, rotated back by its giant step.
 
+    The products of all entries are made when the first diagonal is asked for: who only counts
+    terms never pays for them.
+
     Args:
-        products: entries of the map.
-        term: ``[entries]`` index of the term of each.
+        make: the products.
+        keys: ``[terms]`` (result, input, shift) of each term as one number, see :func:`_keys`.
         giants: ``[terms]``.
+        sources: input ciphertexts.
         slots: numbers in one ciphertext.
     """
 
-    products: Products
-    term: np.ndarray
+    make: Callable[[], Products]
+    keys: np.ndarray
     giants: np.ndarray
+    sources: int
     slots: int
 
     @cached_property
-    def _order(self) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(self.term, kind="stable")
-        starts = np.searchsorted(self.term[order], np.arange(len(self.giants) + 1))
-        return order, starts
+    def _sorted(self) -> tuple[Products, np.ndarray, np.ndarray]:
+        products = self.make()
+        at = np.zeros(int(self.keys.max(initial=0)) + 1, dtype=np.int32)
+        at[self.keys] = np.arange(self.keys.size)
+        key = _keys(
+            products.result, products.source, products.shift, self.sources, products.modulus
+        )
+        term = at[key]
+        order = np.argsort(term, kind="stable")
+        starts = np.searchsorted(term[order], np.arange(self.keys.size + 1))
+        return products, order, starts
 
     def __call__(self, index: int) -> np.ndarray:
         """The diagonal of term ``index``."""
-        order, starts = self._order
+        products, order, starts = self._sorted
         own = order[starts[index] : starts[index + 1]]
-        diagonal = np.zeros(self.products.period)
-        diagonal[self.products.slot[own]] = self.products.values[own]
-        copies = np.tile(diagonal, self.slots // self.products.period)
+        diagonal = np.zeros(products.period)
+        diagonal[products.slot[own]] = products.values[own]
+        copies = np.tile(diagonal, self.slots // products.period)
         return np.roll(copies, int(self.giants[index]))
 
 
@@ -73,43 +115,46 @@ class Bias:
 
 def packed_linear(
     name: str,
-    products: Products,
-    split: Split,
+    way: Evaluation,
+    make: Callable[[], Products],
     bias: np.ndarray,
     source: Layout,
     result: Layout,
     slots: int,
 ) -> PackedLinear:
-    """The linear map with its shifts split.
+    """The linear map evaluated as chosen.
 
     Args:
         name: of the graph's node.
-        products: its entries in slots.
-        split: into baby steps and giant steps.
+        way: its diagonals, rotations and partial sums.
+        make: its entries in slots, on demand.
         bias: ``[outputs]``.
         source: layout of the input.
         result: layout of the result.
         slots: numbers in one ciphertext.
     """
-    baby = products.shift & split.mask
-    giant = products.shift - baby
-    modulus = products.modulus
-    sources = int(products.source.max()) + 1 if products.source.size else 1
-    # result, giant, source, baby: the order in which an engine sums
-    key = (products.result.astype(np.int64) * modulus + giant) * sources + products.source
-    key = key * modulus + baby
+    found = way.shifts
+    modulus, mask = found.modulus, way.split.mask
     # a result without entries still needs a term
-    every = np.arange(result.ciphertexts, dtype=np.int64) * modulus * sources * modulus
-    lonely = every[~np.isin(np.arange(every.size), products.result)]
-    found, term = np.unique(np.concatenate([key, lonely]), return_inverse=True)
-    rest, babies = np.divmod(found, modulus)
-    rest, inputs = np.divmod(rest, sources)
-    results, giants = np.divmod(rest, modulus)
+    lonely = np.setdiff1d(np.arange(result.ciphertexts), found.result)
+    none = np.zeros_like(lonely)
+    inputs = np.concatenate([found.source, none])
+    results = np.concatenate([found.result, lonely])
+    shifts = np.concatenate([found.shift, none])
+    babies, giants = shifts & mask, shifts & ~mask
+    order = np.lexsort((babies, inputs, giants, results))  # as an engine sums
+    sources = int(inputs.max(initial=0)) + 1
     terms = tuple(
-        Term(int(i), int(o), int(b), int(g))
-        for i, o, b, g in zip(inputs, results, babies, giants, strict=True)
+        Term(int(inputs[k]), int(results[k]), int(babies[k]), int(giants[k])) for k in order
     )
-    return PackedLinear(
-        name, source, result, terms, products.folds, split.early,
-        Diagonals(products, term.reshape(-1)[: key.size], giants, slots), Bias(bias, result, slots),
-    )  # fmt: skip
+    keys = _keys(results, inputs, shifts, sources, modulus)[order]
+    diagonals = Diagonals(make, keys, giants[order], sources, slots)
+    early, values = way.split.early, Bias(bias, result, slots)
+    return PackedLinear(name, source, result, terms, way.folds, early, diagonals, values)
+
+
+def _keys(
+    result: np.ndarray, source: np.ndarray, shift: np.ndarray, sources: int, modulus: int
+) -> np.ndarray:
+    """One number for each diagonal."""
+    return np.asarray((result * sources + source) * modulus + shift, dtype=np.int64)

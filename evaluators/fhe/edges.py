@@ -25,11 +25,15 @@ class Evaluation:
 
     Args:
         sums: its partial sums.
+        folds: rotations that make them.
+        shifts: its diagonals.
         split: its rotations.
         price: ms at the server, and at the client for baby steps it sends.
     """
 
     sums: Sums
+    folds: tuple[int, ...]
+    shifts: Shifts
     split: Split
     price: float
 
@@ -75,7 +79,7 @@ class Edge:
     ) -> Evaluation:
         """The evaluation of given products."""
         shifts = distinct(products.source, products.result, products.shift, products.modulus)
-        return self._priced(shifts, len(products.folds), sums, result, sent=sent)
+        return self._priced(shifts, products.folds, sums, result, sent=sent)
 
     def distances(self, source: Layout, result: Layout) -> Shifts:
         """Distinct distances between the slots of inputs and outputs."""
@@ -100,13 +104,20 @@ class Edge:
         used = int(np.bitwise_or.reduce(result.slots % self.slots))
         copies = 0 if self.last else mask & ~((1 << used.bit_length()) - 1)
         shifts = distinct(far.source, far.result, shift & ~mask, modulus)
-        folds = len(folds_of(summed | copies))
+        folds = folds_of(summed | copies)
         return self._priced(shifts, folds, Sums(fold, True, self.last), result, sent=sent)
 
     def _priced(
-        self, shifts: Shifts, folds: int, sums: Sums, result: Layout, *, sent: bool
+        self,
+        shifts: Shifts,
+        folds: tuple[int, ...],
+        sums: Sums,
+        result: Layout,
+        *,
+        sent: bool,
     ) -> Evaluation:
         split = best_split(shifts, self.prices, self.limbs, baby=self.packing.baby, sent=sent)
         after = self.limbs - 1
         sum_price = self.prices("rotate", after) + self.prices("add", after)
-        return Evaluation(sums, split, split.price + folds * result.ciphertexts * sum_price)
+        price = split.price + len(folds) * result.ciphertexts * sum_price
+        return Evaluation(sums, folds, shifts, split, price)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.fhe.costs import shipped_times
-from evaluators.fhe.diagonals import packed_linear
+from evaluators.fhe.diagonals import Known, Placed, packed_linear
 from evaluators.fhe.input_packing import (
     InputSlots,
     OutputSlots,
@@ -22,11 +22,13 @@ from evaluators.fhe.layout_search import Choice, choose
 from evaluators.fhe.levels import limbs
 from evaluators.fhe.packed import PackedLinear, PackedNetwork
 from evaluators.fhe.prices import Prices
-from evaluators.fhe.products import place
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from evaluators.fhe.costs import OperationTimes
     from evaluators.fhe.graph import Graph
+    from evaluators.fhe.products import Products
     from spaces.ckks.params import CkksParams
 
 
@@ -127,13 +129,13 @@ def _assemble(graph: Graph, slots: int, choice: Choice) -> PackedNetwork:
         made = None
         if choice.input is not None and node.inputs[0] == first:
             made = choice.input.make(node.linear.matrix)
+        make: Callable[[], Products]
         if made is None:
-            products = place(node.linear.matrix, source, result, slots, way.sums)
+            make = Placed(node.linear.matrix, source, result, slots, way.sums)
         else:
-            index, products = made.index, made.products
-        linear = packed_linear(
-            node.name, products, way.split, node.linear.bias, source, layouts[node.name], slots
-        )
+            index, make = made.index, Known(made.products)
+        bias = node.linear.bias
+        linear = packed_linear(node.name, way, make, bias, source, layouts[node.name], slots)
         if made is not None:
             if way.split.sent:
                 linear, index = _sent(linear, index)

@@ -60,4 +60,4 @@ def run_linear(linear: PackedLinear, x: np.ndarray) -> np.ndarray:
         result[number] += np.roll(value, -giant)
     for step in linear.folds:
         result = result + np.roll(result, -step, axis=1)
-    return result + linear.bias()
+    return np.asarray(result + linear.bias())

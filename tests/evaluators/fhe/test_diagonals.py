@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
 from evaluators.fhe.costs import shipped_times
-from evaluators.fhe.diagonals import Bias, packed_linear
+from evaluators.fhe.diagonals import Bias, Known, Placed, packed_linear
+from evaluators.fhe.edges import Edge
+from evaluators.fhe.graph import Linear
 from evaluators.fhe.layout import gaps, rows
-from evaluators.fhe.packed import Layout, Term
+from evaluators.fhe.packed import Layout, PackedLinear, Term
 from evaluators.fhe.prices import Prices
-from evaluators.fhe.products import Sums, place
+from evaluators.fhe.products import Products, Sums, place
 from evaluators.fhe.slot_run import run_linear
-from evaluators.fhe.splits import distinct, split_with
+from evaluators.fhe.splits import distinct
+from spaces.ckks.params import LayerPacking
 
 PRICES = Prices(shipped_times(), 13, 1, 8)
 
 
-def built(m: csr_array, source: Layout, result: Layout, slots: int, mask: int):  # type: ignore[no-untyped-def]
-    products = place(m, source, result, slots)
-    shifts = distinct(products.source, products.result, products.shift, products.modulus)
-    split = split_with(shifts, mask, PRICES, 4)
-    return packed_linear("fc", products, split, np.zeros(m.shape[0]), source, result, slots)
+def built(m: csr_array, source: Layout, result: Layout, slots: int, baby: int) -> PackedLinear:
+    one = Linear(m, np.zeros(m.shape[0]))
+    edge = Edge(one, LayerPacking("fc", baby=baby), 4, slots, PRICES)
+    way = edge.evaluation(source, result)
+    assert way is not None
+    make = Placed(m, source, result, slots, way.sums)
+    return packed_linear("fc", way, make, one.bias, source, result, slots)
 
 
 def test_diagonals_are_rotated_back_by_their_giant_step() -> None:
     m = csr_array(np.arange(1.0, 17.0).reshape(4, 4))
     layout = rows((4,), 8)
-    linear = built(m, layout, layout, 8, 1)
+    linear = built(m, layout, layout, 8, 2)
     assert linear.terms == (Term(0, 0, 0, 0), Term(0, 0, 1, 0), Term(0, 0, 0, 2), Term(0, 0, 1, 2))
     assert linear.diagonal(0).tolist() == [1, 6, 11, 16] * 2
     # shift 3: weights (0, 3), (1, 0), (2, 1), (3, 2), rolled by two
@@ -38,11 +45,28 @@ def test_diagonals_are_rotated_back_by_their_giant_step() -> None:
 def test_a_result_without_weights_still_has_a_term() -> None:
     dense = np.zeros((12, 4))
     dense[:8] = 1.0
-    linear = built(csr_array(dense), rows((4,), 4), rows((12,), 4), 4, 3)
+    linear = built(csr_array(dense), rows((4,), 4), rows((12,), 4), 4, 4)
     assert {t.result for t in linear.terms} == {0, 1, 2}
     lonely = next(k for k, t in enumerate(linear.terms) if t.result == 2)
     assert not linear.diagonal(lonely).any()
     assert run_linear(linear, np.ones((1, 4))).tolist() == [[4.0] * 4, [4.0] * 4, [0.0] * 4]
+
+
+def test_entries_are_placed_when_a_diagonal_is_asked_for() -> None:
+    m, layout = csr_array(np.eye(4)), rows((4,), 8)
+    linear = built(m, layout, layout, 8, 4)
+    asked: list[int] = []
+
+    def make() -> Products:
+        asked.append(1)
+        return Placed(m, layout, layout, 8, Sums())()
+
+    lazy = replace(linear.diagonal, make=make)  # type: ignore[type-var]
+    assert asked == []
+    assert lazy(0).tolist() == [1.0] * 8
+    lazy(0)
+    assert asked == [1]
+    assert Known(make())() is not make()
 
 
 def test_bias_stands_in_every_copy() -> None:
