@@ -6,11 +6,10 @@ from evaluators.fhe.matrices import identity
 
 
 def draft() -> Draft:
-    eye = {"matrix": identity(2), "bias": np.ones(2)}
     ops = {
         INPUT: Op(INPUT, "input", (), (2,)),
-        "a": Op("a", "linear", (INPUT,), (2,), **eye),  # type: ignore[arg-type]
-        "b": Op("b", "linear", (INPUT,), (2,), **eye),  # type: ignore[arg-type]
+        "a": Op("a", "linear", (INPUT,), (2,), identity(2), np.ones(2)),
+        "b": Op("b", "linear", (INPUT,), (2,), identity(2), np.ones(2)),
         "sum": Op("sum", "add", ("a", "a"), (2,)),
     }
     return Draft(ops, "sum")

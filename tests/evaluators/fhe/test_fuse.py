@@ -15,7 +15,7 @@ def fused(network: nn.Module, shape: tuple[int, ...]) -> Draft:
 
 
 def kinds(network: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, str]]:
-    return [(op.label, op.kind) for op in fused(network, shape).ops.values()][1:]
+    return [(op.label, str(op.kind)) for op in fused(network, shape).ops.values()][1:]
 
 
 def test_pools_and_flattening_vanish_into_layers() -> None:

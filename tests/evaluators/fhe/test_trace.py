@@ -146,8 +146,8 @@ def test_a_square_that_is_missing_in_some_channels() -> None:
 
 
 def test_a_diverged_network() -> None:
-    network = nn.Sequential(nn.Linear(3, 3)).eval()
-    network[0].weight.data.fill_(float("nan"))
+    network = nn.Linear(3, 3).eval()
+    nn.init.constant_(network.weight, float("nan"))
     with pytest.raises(EvaluationError, match="its training diverged"):
         graph_of(network, (3,))
 
