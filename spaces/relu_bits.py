@@ -1,7 +1,8 @@
 """How many bits each ReLU's comparison looks at: a vector beside the one of operators.
 
 The entry of a site that is no ReLU means nothing. It is accepted, and a canonical point has the
-largest width there.
+largest width there. One width for all sites has nearly all of the gain; what a choice per site adds
+is small and depends on the network (``docs/decisions/0015-beyond-the-papers.md``).
 """
 
 from __future__ import annotations

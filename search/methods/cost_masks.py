@@ -51,6 +51,9 @@ class CostMasks(MaskMethod):
 
     Under a network with long round trips it empties layers, under a narrow one it thins them: the
     cost model of the study decides. See :mod:`search.methods.cost_selection`.
+
+    Take ``granularity: layer`` unless you have measured otherwise: thinning layers by pixels gained
+    nothing over whole layers at equal latency (``docs/decisions/0015-beyond-the-papers.md``).
     """
 
     name = "cost_masks"
