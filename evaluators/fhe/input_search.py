@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spaces.ckks.params import CkksParams
 
 
-_MOST = 256  # ciphertexts of one input; more are never cheaper than rotations
+MOST = 256  # ciphertexts of one input; more are never cheaper than rotations
 
 Make = Callable[["csr_array"], Sent | None]
 
@@ -89,7 +89,7 @@ def _columns(edge: Edge, result: Layout) -> list[Make]:
     found: list[Make] = []
     blocks = 1
     while blocks <= most and blocks < 2 * widest:
-        if -(-widest // blocks) * result.ciphertexts <= _MOST:
+        if -(-widest // blocks) * result.ciphertexts <= MOST:
             found.append(_Columns(result, edge.slots, blocks))
         blocks *= 2
     return found

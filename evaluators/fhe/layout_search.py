@@ -16,7 +16,7 @@ import numpy as np
 from evaluators.fhe.edges import Edge, Evaluation
 from evaluators.fhe.elimination import Factor, cheapest
 from evaluators.fhe.failures import BackendFailure
-from evaluators.fhe.input_search import InputChoice, input_choice
+from evaluators.fhe.input_search import MOST, InputChoice, input_choice
 from evaluators.fhe.layout import power
 from evaluators.fhe.layout_groups import Group, candidates, groups_of, strides_of
 from evaluators.fhe.levels import consumed, limbs
@@ -91,11 +91,7 @@ class _Search:
                 factors.append(self._factor(node, node.linear))
         chosen, price = cheapest([len(o) for o in self.options], factors)
         if not np.isfinite(price):
-            raise BackendFailure(
-                "slots",
-                "no layout serves all linear maps with these embeddings. Fold the partial sums of "
-                "those that make a smaller tensor (embedding fold)",
-            )
+            raise BackendFailure("slots", self._impossible())
         layouts = {name: self.options[number][chosen[number]] for name, number in self.at.items()}
         evaluations, sent = {}, None
         for node in self.graph.nodes:
@@ -107,6 +103,14 @@ class _Search:
             evaluations[node.name] = self.priced[node.name, i, j]
         single = {n.name for n in self.groups[self.output].nodes} if self.lean else set[str]()
         return Choice(layouts, evaluations, sent, frozenset(single), price)
+
+    def _impossible(self) -> str:
+        if self.special and not self.prepared and self.params.input_packing == "columns":
+            return (
+                f"the client would have to send more than {MOST} ciphertexts in columns of "
+                f"{self.slots} slots. Take input_packing rotated or plain, or more slots"
+            )
+        return "no layout serves all linear maps with these embeddings. Take embedding fold"
 
     def _options(self) -> list[list[Layout]]:
         strides = strides_of(self.groups)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evaluators.fhe.costs import latency, shipped_times
+from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.layout_search import Choice, choose
 from evaluators.fhe.levels import circuit_of, depth
 from evaluators.fhe.packing import pack
@@ -69,3 +70,11 @@ def test_input_read_twice_is_sent_plainly(networks) -> None:
     found = chosen(graph, params(graph, "columns"))
     assert found.input is None
     assert set(found.evaluations) == {"fc1", "fc3", "again"}
+
+
+def test_too_many_columns_are_a_failure_that_names_the_fix(networks) -> None:
+    graph = networks.chain((300,), ("fc", 20), ("square",), ("fc", 4))
+    given = params(graph, "columns", 5)
+    with pytest.raises(BackendFailure, match="slots: .*more than 256 ciphertexts in columns of 16"):
+        chosen(graph, given)
+    assert chosen(graph, replace(given, input_packing="plain")).price > 0
