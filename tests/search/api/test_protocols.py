@@ -20,6 +20,7 @@ from search.api.protocols import (
     HasTestSplit,
     HasUsage,
     Repairing,
+    Synthesises,
     UsesCostModels,
 )
 
@@ -32,6 +33,7 @@ OPTIONAL = {
     HasCostModels: {"cost_models"},
     UsesCostModels: {"use_cost_models"},
     ChecksSpace: {"check_space"},
+    Synthesises: {"synthesise"},
     HasTestSplit: {"evaluate_test"},
     Decodes: {"decode"},
 }
