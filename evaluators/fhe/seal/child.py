@@ -27,6 +27,7 @@ from evaluators.fhe.child_process import (
     tell_failure,
 )
 from evaluators.fhe.seal import engine
+from evaluators.fhe.seal.machine import Machine
 from evaluators.fhe.seal.program import Program
 
 JOB, INPUTS, REPORT = "job.json", "inputs.npy", "report.json"
@@ -140,7 +141,7 @@ class _Work:
         tell: Any,
     ) -> None:
         self._folder, self._program, self._keys, self._tell = folder, program, keys, tell
-        self._machine = engine.Machine(scheme, program, weights, keys)
+        self._machine = Machine(scheme, program, weights, keys)
 
     def infer(self, repeat: int, worker: int, images: Sequence[int], inputs: np.ndarray) -> None:
         """Encrypt, compute and decrypt row after row; write outputs and times."""
