@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evaluators.fhe.calibration import Corrections, corrections, find_times
 from evaluators.fhe.costs import Latency
 from evaluators.fhe.extremes import extreme_inputs
+from evaluators.fhe.levels import circuit_of
 from evaluators.fhe.measured import Case, case_of
 from evaluators.fhe.noise import LATTIGO, SEAL
 from evaluators.fhe.prediction import (
@@ -145,7 +146,7 @@ class CkksPredicted:
             raise ConfigError("ckks_predicted: the network was not laid out", path="evaluators")
         time = predicted_latency(packed, candidate.payload, self._times)
         usual, every = self._precision(case, packed)
-        ctx.note("ckks_predicted", self._breakdown(case, time, usual))
+        ctx.note("ckks_predicted", self._breakdown(case, packed, time, usual))
         learnt, rung = self._learnt, fidelity.name
         evidence: Evidence = "model" if config.method == "model" else "simulated"
         images = min(config.images, len(case.samples))
@@ -201,10 +202,13 @@ class CkksPredicted:
         found = reference.run(case.graph, images.reshape(len(images), -1).double().cpu().numpy())
         return float(np.abs(found - own).mean()), len(images)
 
-    def _breakdown(self, case: Case, time: Latency, precision: Bits) -> Mapping[str, Any]:
-        """Where time goes and error arises, by layer."""
+    def _breakdown(
+        self, case: Case, packed: PackedNetwork, time: Latency, precision: Bits
+    ) -> Mapping[str, Any]:
+        """Where time goes and error arises, by layer, and where each stands in the chain."""
         nodes = {"input": case.graph.nodes[0].name}
         total = max(time.total, 1e-12)
+        stood = {stage.node: stage for stage in circuit_of(packed, case.task.params).stages}
         return {
             "times": self._times.describe(),
             "corrections": {"latency": self._learnt.latency, "bits": self._learnt.bits,
@@ -214,6 +218,10 @@ class CkksPredicted:
                     "node": stage.node,
                     "kind": stage.kind,
                     "place": stage.place,
+                    "limbs_in": stood[stage.node].limbs_in,
+                    "limbs_out": stood[stage.node].limbs_out,
+                    "scale_in": round(stood[stage.node].scale_in, 3),
+                    "scale_out": round(stood[stage.node].scale_out, 3),
                     "ms": round(stage.milliseconds, 4),
                     "share": round(stage.milliseconds / total, 4),
                     "error_share": round(

@@ -48,6 +48,14 @@ def test_every_metric_is_predicted_once(
     assert sum(row["share"] for row in stages) == pytest.approx(1, abs=0.01)
     assert sum(row["error_share"] for row in stages) == pytest.approx(1, abs=0.01)
     assert stages[0]["place"] == "client"
+    server = [row for row in stages if row["place"] == "server"]
+    assert server[0]["limbs_in"] == squares_candidate.payload.chain.limbs
+    assert server[-1]["limbs_out"] == 1
+    dropped = [row["limbs_in"] - row["limbs_out"] for row in server]
+    assert sum(dropped) == len(squares_candidate.payload.chain.levels)
+    assert {row["scale_in"] for row in server if row["kind"] == "linear"} >= {
+        float(squares_candidate.payload.scale)
+    }
     assert "not of this host" in one.metrics[0].source
 
 
