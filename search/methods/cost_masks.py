@@ -52,9 +52,9 @@ class CostMasks(MaskMethod):
     Under a network with long round trips it empties layers, under a narrow one it thins them: the
     cost model of the study decides. See :mod:`search.methods.cost_selection`.
 
-    Take ``granularity: layer`` unless you have measured otherwise: at equal latency, thinning layers
-    by pixels won up to a point on one data set where whole layers left latency unspent, and lost
-    more on another (``docs/decisions/0015-beyond-the-papers.md``).
+    Take ``granularity: layer`` unless you have measured otherwise: at equal latency, thinning
+    layers by pixels won up to a point on one data set where whole layers left latency unspent,
+    and lost more on another (``docs/decisions/0015-beyond-the-papers.md``).
     """
 
     name = "cost_masks"
