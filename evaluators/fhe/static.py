@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,10 +11,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from evaluators.fhe.calibration import find_times
+from evaluators.fhe.extremes import extreme_inputs
 from evaluators.fhe.failures import BackendFailure
-from evaluators.fhe.network import graph_for
+from evaluators.fhe.headroom import MARGIN
+from evaluators.fhe.network import SAMPLES, graph_for
 from evaluators.fhe.packing import pack
-from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, total_mb
+from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, flaws, total_mb
 from evaluators.trained import need_workload
 from search.api.candidate import Candidate, Violation
 from search.api.errors import InfeasibleCandidate
@@ -40,6 +43,7 @@ METRICS = (
     Metric("plaintext_mb", "MB", "min", "weights encoded at their levels"),
     Metric("upload_mb", "MB", "min", "the encrypted input, one half of it seeds"),
 )
+_EXTREME = 12  # extreme inputs: three of each kind
 _KEPT = 16  # layouts at hand: a few dimensions times a few packings
 _EVIDENCE = {"key_mb": "model", "plaintext_mb": "model", "upload_mb": "model"}
 
@@ -60,6 +64,10 @@ class CkksStaticConfig(BaseModel):
     )
     calibration: str = Field(
         "auto", description="Times by which layouts are chosen, as of ckks_predicted."
+    )
+    cover_extremes: bool = Field(
+        False,
+        description="Refuse what wraps around on inputs made to be extreme, too; else a warning.",
     )
 
 
@@ -115,7 +123,20 @@ def report(
         "plaintext_mb": plain,
         "upload_mb": upload,
     }
-    return StaticReport(tuple(found), warnings(params, demands), figures)
+    told = (*warnings(params, demands), *_wrapping(facts, params))
+    return StaticReport(tuple(found), told, figures)
+
+
+def _wrapping(facts: Facts, params: CkksParams) -> Iterator[str]:
+    """A warning where results fit on calibration data, and not on extreme inputs."""
+    room = 2.0 ** (params.chain.first - params.scale - 1)
+    if facts.output_range <= room < facts.extreme:
+        more = math.ceil(math.log2(min(facts.extreme, 1e300) / room))
+        yield (
+            f"results of inputs made to be extreme wrap around: their coefficients reach "
+            f"{facts.extreme:.4g}, and {room:g} fit (those of calibration data reach "
+            f"{facts.output_range / MARGIN:.4g}). {more} bit more in the first prime cover them"
+        )
 
 
 class CkksStatic:
@@ -184,7 +205,13 @@ class CkksStatic:
         for known, own, facts in self._laid_out:
             if known is graph and own == layout:
                 return facts
-        made = facts_of(pack(graph, layout.slots, layout, find_times(self._config.calibration)))
+        images = self._workload.data.train.x[:SAMPLES]
+        samples = images.reshape(len(images), -1).double().cpu().numpy()
+        packed = pack(graph, layout.slots, layout, find_times(self._config.calibration))
+        extremes = extreme_inputs(graph, samples, _EXTREME) if not tuple(flaws(graph)) else None
+        made = facts_of(packed, samples, extremes)
+        if self._config.cover_extremes:
+            made = replace(made, fitting=max(made.fitting, made.extreme))
         self._laid_out = [*self._laid_out, (graph, layout, made)][-_KEPT:]
         return made
 

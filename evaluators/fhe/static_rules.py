@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.fhe.failures import FailureKind
+from evaluators.fhe.headroom import MARGIN, largest_coefficient, largest_of_bias
 from evaluators.fhe.levels import consumed, limbs
 from evaluators.fhe.memory import key_mb, plaintext_mb, upload_mb
 from spaces.ckks.rules import scale_for
@@ -41,7 +42,10 @@ class Facts:
         relinearise: whether ciphertexts are multiplied with each other.
         weights: (limbs, diagonals) of each linear map.
         inputs: ciphertexts that the client sends.
-        biases: linear node -> largest absolute bias.
+        biases: linear node -> largest coefficient of its encoded bias.
+        fitting: what must fit at the end: the largest coefficient of results on given inputs times
+            :data:`~evaluators.fhe.headroom.MARGIN`, or the largest result known if none was given.
+        extreme: largest coefficient of results on inputs made to be extreme; 0 if not known.
         flaws: (rule, sentence, excess) of what no chain can mend.
     """
 
@@ -54,6 +58,8 @@ class Facts:
     weights: tuple[tuple[int, int], ...]
     inputs: int
     biases: Mapping[str, float]
+    fitting: float
+    extreme: float
     flaws: tuple[tuple[FailureKind, str, float], ...]
 
     @property
@@ -67,22 +73,50 @@ class Facts:
         return self.steps + self.relinearise
 
     def range_of(self, node: str) -> float:
-        """Largest absolute value to stand at ``node``, its bias alone included; 1 if not known."""
-        return max(self.graph.ranges.get(node, 1.0), self.biases.get(node, 0.0), 1e-300)
+        """What must fit at ``node``; more than 0.
+
+        At the end that is what the client decrypts. Before, values may wrap around, but none so
+        large that weights which bring it back would be too faint to encode: those seen count.
+        """
+        last = self.graph.nodes[-1].name
+        if node == last:
+            return max(self.fitting, self._encoded(node), 1e-300)
+        seen = 0.0 if self.needed[node] == 1 else self.graph.ranges.get(node, 0.0)
+        return max(seen, self._encoded(node), 1e-300)
 
     @property
     def output_range(self) -> float:
-        """Largest absolute value of an output."""
+        """What must fit at the end."""
         return self.range_of(self.graph.nodes[-1].name)
 
+    def _encoded(self, node: str) -> float:
+        # SEAL refuses coefficients from a quarter of the modulus on ('encoded values are too
+        # large'), a bit before they wrap around. Source: ``seal/ckks.h``, encode.
+        return 2.0 * self.biases.get(node, 0.0)
 
-def facts_of(packed: PackedNetwork) -> Facts:
-    """What static rules need of ``packed``."""
+
+def facts_of(
+    packed: PackedNetwork, inputs: Array | None = None, extremes: Array | None = None
+) -> Facts:
+    """What static rules need of ``packed``.
+
+    Args:
+        packed: the network in slots.
+        inputs: ``[n, elements]`` of calibration; without them results count as if every slot held
+            the largest one.
+        extremes: ``[n, elements]``, inputs that make values large.
+    """
     graph, needed = packed.graph, limbs(packed.graph)
     steps: set[int] = set()
     for linear in packed.linears.values():
         steps.update(step % packed.slots for _, step in linear.babies | linear.giants)
         steps.update(step % packed.slots for step in linear.folds)
+    broken_by = tuple(flaws(graph))
+    usable = not any(rule == "unsupported" for rule, _, _ in broken_by)
+    fitting = graph.ranges.get(graph.nodes[-1].name, 1.0)
+    if inputs is not None and usable:
+        fitting = MARGIN * largest_coefficient(packed, inputs)
+    extreme = extremes is not None and usable and len(extremes)
     return Facts(
         graph=graph,
         needed=needed,
@@ -92,12 +126,10 @@ def facts_of(packed: PackedNetwork) -> Facts:
         relinearise=any(node.kind in ("square", "polynomial") for node in graph.nodes),
         weights=tuple((needed[n] + 1, len(li.terms)) for n, li in packed.linears.items()),
         inputs=packed.layouts[graph.nodes[0].name].ciphertexts,
-        biases={
-            node.name: float(np.abs(node.linear.bias).max(initial=0.0))
-            for node in graph.nodes
-            if node.linear is not None
-        },
-        flaws=tuple(flaws(graph)),
+        biases={name: largest_of_bias(packed, name) for name in packed.linears} if usable else {},
+        fitting=fitting,
+        extreme=largest_coefficient(packed, extremes) if extreme else 0.0,  # type: ignore[arg-type]
+        flaws=broken_by,
     )
 
 
@@ -245,13 +277,13 @@ def _aim(
 
 
 def _overflow(node: Node, scale: Array, left: Array, size: float) -> Broken:
-    # |y| * scale < q / 2, or the value wraps around.
+    # |coefficient| * scale < q / 2, or it wraps around.
     room = left - scale - 1.0
     bits = float(np.log2(size))
 
     def detail(i: int) -> str:
         return (
-            f"{node.name}: values up to {size:.4g} at scale 2^{scale[i]:.2f} need "
+            f"{node.name}: coefficients up to {size:.4g} at scale 2^{scale[i]:.2f} need "
             f"{bits + scale[i] + 1:.1f} bit of modulus; {left[i]:.1f} are left there, so they wrap "
             f"around without an error. Nearest: {np.ceil(bits - room[i]):.0f} bit more in the "
             "first prime"

@@ -115,7 +115,8 @@ def warnings(params: CkksParams, demands: Demands) -> tuple[str, ...]:
     if 1 <= chain.first - params.scale < SAFE_HEADROOM:
         found.append(
             f"the first prime has {chain.first - params.scale} bits more than the scale: results "
-            f"beyond {2.0 ** (chain.first - params.scale - 1):g} wrap around without an error"
+            f"with coefficients beyond {2.0 ** (chain.first - params.scale - 1):g} (no larger than "
+            "the largest result, and mostly far smaller) wrap around without an error"
         )
     return tuple(found)
 
@@ -231,8 +232,9 @@ def _headroom(params: CkksParams, output_range: float) -> Iterator[Violation]:
         least = max(LEAST_HEADROOM, math.ceil(needed))
         detail = (
             f"head-room: the first prime has {room} bits more than the scale; at least {least} for "
-            f"results up to {max(output_range, 1.0):.4g}, which otherwise wrap around without an "
-            f"error. Nearest: a first prime of {params.scale + least} bits"
+            f"results up to {max(output_range, 1.0):.4g} (coefficients, once packed), which "
+            "otherwise wrap around without an error. Nearest: a first prime of "
+            f"{params.scale + least} bits"
         )
         yield Violation("overflow", detail, float(least - room), "bit")
 

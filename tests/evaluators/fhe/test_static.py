@@ -124,3 +124,25 @@ def test_weights_and_a_workload_are_needed(
     with pytest.raises(ConfigError, match="ckks_static needs a network"):
         CkksStatic(None)
     assert registry.load("evaluator", "ckks_static") is CkksStatic
+
+
+def test_extreme_inputs_that_wrap_around_are_a_warning_or_forbidden(
+    trained: tuple[ImageClassification, Path], tmp_path: Path
+) -> None:
+    workload, weights = trained
+    ctx = Trial(tmp_path)
+    narrow = dataclasses.replace(GOOD, chain=Chain(28, (26,) * 5, (45,)))
+    candidate: Candidate[CkksParams] = Candidate("ckks", narrow, weights)
+    evaluator = CkksStatic(workload)
+    evaluator.evaluate(candidate, RUNG, ctx)  # type: ignore[arg-type]
+    facts = evaluator._laid_out[0][2]
+    assert 0 < facts.output_range < facts.graph.ranges["classifier"]
+    wrapping = dataclasses.replace(facts, extreme=8.5)
+    (word,) = [w for w in report(wrapping, narrow).warnings if "extreme" in w]
+    assert "coefficients reach 8.5, and 2 fit" in word
+    assert "3 bit more in the first prime" in word
+    boundless = dataclasses.replace(facts, extreme=float("inf"))
+    assert any("reach inf" in w for w in report(boundless, narrow).warnings)
+    strict = CkksStatic(workload, CkksStaticConfig(cover_extremes=True))
+    strict.evaluate(candidate, RUNG, ctx)  # type: ignore[arg-type]
+    assert strict._laid_out[0][2].fitting == max(facts.fitting, facts.extreme)

@@ -4,8 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluators.fhe import reference
 from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.graph import Graph
+from evaluators.fhe.headroom import MARGIN, largest_coefficient
 from evaluators.fhe.levels import assign, circuit_of, depth
 from evaluators.fhe.packing import pack
 from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, flaws, total_mb
@@ -66,7 +68,7 @@ def test_a_value_that_wraps_around_is_told_with_its_place(small: Graph) -> None:
     assert rule == "overflow"
     assert excess == pytest.approx(np.log2(20) + 30 + 1 - 34, abs=1e-3)
     (hit,) = [b for b in found if b.excess[0] > 0]
-    assert "fc3: values up to 20 at scale 2^30.00 need 35.3 bit" in hit.detail(0)
+    assert "fc3: coefficients up to 20 at scale 2^30.00 need 35.3 bit" in hit.detail(0)
     assert "2 bit more in the first prime" in hit.detail(0)
 
 
@@ -74,11 +76,32 @@ def test_a_bias_counts_as_a_value_even_if_the_sum_is_small(small: Graph) -> None
     nodes = list(small.nodes)
     last = nodes[-1]
     assert last.linear is not None
-    biased = dataclasses.replace(last.linear, bias=np.full(4, 1e4))
+    biased = dataclasses.replace(last.linear, bias=np.full(4, 1e6))
     nodes[-1] = dataclasses.replace(last, linear=biased)
     graph = Graph(tuple(nodes), {"fc3": 1.0})
-    assert facts(graph).output_range == 1e4
-    assert [r for r, _ in rules(broken(facts(graph), logs()))] == ["overflow"]
+    found = facts(graph)
+    assert found.output_range == 2 * found.biases["fc3"] > 1e3
+    assert [r for r, _ in rules(broken(found, logs()))] == ["overflow"]
+
+
+def test_given_inputs_it_is_coefficients_that_must_fit(small: Graph) -> None:
+    x = np.random.default_rng(0).random((50, 36))
+    graph = with_ranges(small, **reference.ranges(small, x))
+    packed = pack(graph, PARAMS.slots, PARAMS)
+    sound, tight = facts_of(packed), facts_of(packed, x, 10 * x)
+    assert sound.fitting == graph.ranges["fc3"]
+    assert tight.fitting == MARGIN * largest_coefficient(packed, x) < sound.fitting
+    assert tight.extreme == largest_coefficient(packed, 10 * x) > 30 * tight.fitting
+    assert (sound.extreme, facts_of(packed, x, x[:0]).extreme) == (0.0, 0.0)
+
+
+def test_before_a_last_addition_values_may_wrap_around(networks: Any) -> None:
+    graph = networks.residual()
+    nodes = graph.nodes[: [n.name for n in graph.nodes].index("add1") + 1]
+    large = Graph(nodes, {"a2": 1e9, "act0": 1e9, "add1": 1.0})
+    enough = dataclasses.replace(PARAMS, chain=Chain(60, (30,) * depth(large), (60,)))
+    assert facts(large).needed["a2"] == 1
+    assert rules(broken(facts(large), logs(enough))) == []
 
 
 def test_intermediate_values_are_judged_at_their_own_modulus(small: Graph) -> None:

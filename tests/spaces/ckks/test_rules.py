@@ -162,7 +162,7 @@ def test_warnings_say_what_is_legal_but_dear() -> None:
     assert "it costs no time" in word
     unequal = warnings(change(scale=25, chain=chain(first=29)), Demands())
     assert any("primes of 26 bits are dropped" in w for w in unequal)
-    assert any("results beyond 8 wrap around" in w for w in unequal)
+    assert any("results with coefficients beyond 8" in w for w in unequal)
     sparse = warnings(change(log_n=14, secret_weight=192), Demands(library=LATTIGO))
     assert any("interpolated" in w for w in sparse)
     assert any("2018" in w for w in warnings(GOOD, Demands(security=Security(table="legacy_2018"))))
