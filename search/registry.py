@@ -28,6 +28,7 @@ KINDS = (
     "workload",
     "network",
     "dataset",
+    "exporter",
     "advisor",
     "chat_model",
 )

@@ -22,7 +22,9 @@ SAMPLES = 256
 """Training images that ranges and fitted polynomials are taken from."""
 
 
-def graph_for(candidate: Candidate[Any], workload: Any, evaluator: str, ctx: Context) -> Graph:
+def graph_for(
+    candidate: Candidate[Any], workload: Any, evaluator: str, ctx: Context | None = None
+) -> Graph:
     """The graph of ``candidate``'s network with its weights and choices of activations.
 
     Its ranges are those of the first :data:`SAMPLES` training images. Candidates that share
@@ -32,7 +34,7 @@ def graph_for(candidate: Candidate[Any], workload: Any, evaluator: str, ctx: Con
         candidate: with :class:`CkksParams` as payload.
         workload: builds the network and has the data.
         evaluator: name for messages.
-        ctx: of the trial.
+        ctx: of the trial, if it runs in one.
 
     Raises:
         EvaluationError: no weights, weights that do not fit, a payload of another kind, or a

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from search import registry
 from search.api.candidate import to_plain
 from search.api.errors import ConfigError, EvaluationError, StoreError
+from search.api.exporting import SharesWeights
 from search.api.snapshot import Snapshot
 from search.api.trial import Trial
 from search.config import Plugin, plugin_options
+from search.export.by_kind import export_kind, files_of, trained_network
 from search.export.words import load_script, readme
 
 if TYPE_CHECKING:
@@ -27,13 +29,18 @@ _PLAN, _WEIGHTS = "plan.json", "weights.safetensors"
 
 
 def export_trial(
-    snapshot: Snapshot, number: int, directory: Path, workload: Any
+    snapshot: Snapshot,
+    number: int,
+    directory: str | Path,
+    workload: Any,
+    method: object = None,
 ) -> dict[str, Path]:
     """Write trial ``number`` into ``directory``, which is made, or replaced if it is an export.
 
     ``plan.json``, ``facts.json`` (measurements with unit and evidence, versions, checksums),
     ``README.md`` and ``load.py`` are always written; ``weights.safetensors`` if the trial has
-    trained weights; ``program.pt2`` and ``model.onnx`` if the network can be built and exported.
+    trained weights; ``program.pt2`` and ``model.onnx`` if the network can be built and exported;
+    what the exporter of the candidate's kind adds, if there is one.
     What was left out stands with the reason in ``facts.json`` under ``left_out``.
 
     Args:
@@ -41,6 +48,7 @@ def export_trial(
         number: number of the trial.
         directory: where the files go.
         workload: the study's workload, or None without one.
+        method: of the study; if it has weights that are no artefact of a trial, it tells where.
 
     Returns:
         File name -> file.
@@ -56,20 +64,24 @@ def export_trial(
             f"trial {number} has nothing to export: it is {trial.status} and has no candidate",
             source="export",
         )
+    directory = Path(directory)
     _claim(directory)
     left_out: dict[str, str] = {}
     try:
         files = {_PLAN: _write_json(directory / _PLAN, _plan(candidate))}
-        files |= _copy_weights(trial, candidate, directory, left_out)
+        files |= _copy_weights(trial, candidate, directory, method, left_out)
         facts = _facts(snapshot, trial, workload)
         files |= _programs(candidate, directory, workload, facts, left_out)
-        facts["left_out"] = left_out
+        own = export_kind(candidate, directory / _WEIGHTS, workload, snapshot.spec, directory)
+        files |= files_of(own, directory)
+        facts["left_out"] = left_out | dict(own.left_out)
         members = len(candidate.get("members", ()))
         facts["members"] = members
         files["load.py"] = _write(
             directory / "load.py", load_script("program.pt2" in files, members)
         )
-        files["README.md"] = _write(directory / "README.md", readme(facts, sorted(files)))
+        text = readme(facts, sorted(files), own.files, own.usage)
+        files["README.md"] = _write(directory / "README.md", text)
         facts["sha256"] = {name: _sha256(file) for name, file in sorted(files.items())}
         files[FACTS] = _write_json(directory / FACTS, facts)
     except OSError as error:
@@ -107,7 +119,7 @@ def load_network(directory: str | Path, member: int | None = None) -> nn.Module:
     options = plugin_options("workload", plugin, "workload")
     workload = registry.load("workload", plugin.name).from_config(options, None)
     payload, name = _chosen(plan, member, folder)
-    return _network(workload, payload, folder / name)
+    return trained_network(workload, plan["kind"], payload, folder / name)
 
 
 def _chosen(plan: Mapping[str, Any], member: int | None, folder: Path) -> tuple[Any, str]:
@@ -145,8 +157,10 @@ def _claim(directory: Path) -> None:
         )
     if taken:
         known = json.loads((directory / FACTS).read_text(encoding="utf-8")).get("sha256", {})
+        inside = directory.resolve()
         for name in known:  # only what an export wrote: a file of the user's own stays
-            (directory / Path(name).name).unlink(missing_ok=True)
+            if (directory / name).resolve().is_relative_to(inside):
+                (directory / name).unlink(missing_ok=True)
 
 
 def _plan(candidate: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,12 +174,17 @@ def _plan(candidate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _copy_weights(
-    trial: Trial, candidate: Mapping[str, Any], directory: Path, left_out: dict[str, str]
+    trial: Trial,
+    candidate: Mapping[str, Any],
+    directory: Path,
+    method: object,
+    left_out: dict[str, str],
 ) -> dict[str, Path]:
     """Weights of the candidate, and of its members as ``weights-0.safetensors``, ...
 
     Members that lie in the candidate's own file need none.
     """
+    shared = method.shared_weights() if isinstance(method, SharesWeights) else None
     wanted = {_WEIGHTS: candidate.get("weights")}
     for i, member in enumerate(candidate.get("members", ())):
         if member.get("weights") is None or member["weights"] != candidate.get("weights"):
@@ -173,6 +192,8 @@ def _copy_weights(
     files = {}
     for name, stored in wanted.items():
         source = trial.artefacts.get(stored) if stored else None
+        if source is None and shared is not None and shared.name == stored:
+            source = shared
         if source is None or not source.is_file():
             left_out[name] = (
                 f"the artefact {stored!r} is missing" if stored else "the trial trained no weights"
@@ -245,7 +266,8 @@ def _programs(
             raise ConfigError("the trial trained no weights")
         if candidate.get("members"):
             raise ConfigError("the trial is a set of networks; load.py takes a member out")
-        network = _network(workload, candidate["payload"], directory / _WEIGHTS)
+        kind, payload = candidate["kind"], candidate["payload"]
+        network = trained_network(workload, kind, payload, directory / _WEIGHTS)
     except (ConfigError, EvaluationError) as error:
         left_out.update({name: str(error) for name in names})
         return {}
@@ -262,22 +284,6 @@ def _programs(
         except EvaluationError as error:
             left_out[name] = str(error)
     return files
-
-
-def _network(workload: Any, payload: Any, weights: Path) -> nn.Module:
-    """The workload's network under a plan, with its weights, in evaluation mode.
-
-    Raises:
-        ConfigError: the payload is no plan of one network.
-        EvaluationError: the weights do not fit.
-    """
-    from search.workloads.plan import network_of
-    from spaces.nested import NestedPlan, decode_plan
-
-    plan = decode_plan(payload)
-    if isinstance(plan, NestedPlan):
-        raise ConfigError("the payload is a set of networks (expected one member)")
-    return network_of(workload, plan, weights)
 
 
 def _own_version() -> str:

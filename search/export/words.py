@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 _WHAT = {
@@ -16,8 +17,22 @@ _WHAT = {
 }
 
 
-def readme(facts: Mapping[str, Any], files: Sequence[str]) -> str:
-    """The README as Markdown."""
+def readme(
+    facts: Mapping[str, Any],
+    files: Sequence[str],
+    more: Mapping[str, str] = MappingProxyType({}),
+    usage: str = "",
+) -> str:
+    """The README as Markdown.
+
+    Args:
+        facts: as in ``facts.json``.
+        files: what was written, by path below the folder.
+        more: file or folder among them -> what it is, for those that only some kinds have.
+        usage: how to use these.
+    """
+    what = {**_WHAT, **more}
+    shown = [next((n for n in more if f"{name}/".startswith(f"{n}/")), name) for name in files]
     parts = [
         f"# Trial {facts['trial']} of {facts['study']}",
         f"Exported by {facts['versions']['exported by']}; study digest "
@@ -27,8 +42,8 @@ def readme(facts: Mapping[str, Any], files: Sequence[str]) -> str:
         "`evidence` says where a number comes from: `measured` (run for real), `simulated`, "
         "`model` (a formula and constants, never measured here) or `bound`.",
         "## Files",
-        "\n".join(f"- `{name}`: {_WHAT.get(name, 'weights of a member')}"
-                  for name in dict.fromkeys([*files, "README.md", "facts.json"])),
+        "\n".join(f"- `{name}`: {what.get(name, 'weights of a member')}"
+                  for name in dict.fromkeys([*shown, "README.md", "facts.json"])),
     ]  # fmt: skip
     if facts["left_out"]:
         lines = [f"- `{name}`: {why}" for name, why in facts["left_out"].items()]
@@ -37,6 +52,8 @@ def readme(facts: Mapping[str, Any], files: Sequence[str]) -> str:
         parts += ["## Inputs", _inputs(facts["workload"])]
     if "program.pt2" in files:
         parts += ["## Use", _USE]
+    if usage:
+        parts.append(usage)
     if facts.get("members"):
         parts += ["## Members", _members_use(facts["members"])]
     return "\n\n".join(parts) + "\n"

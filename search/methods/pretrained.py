@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +13,7 @@ from search.api.domain import Param, Point
 from search.api.errors import ConfigError
 from search.api.metric import Fidelity
 from search.api.protocols import Context, Space
-from search.methods.teacher import load_teacher, teacher_weights
+from search.methods.teacher import cached_teacher_weights, load_teacher, teacher_weights
 
 
 class PretrainedConfig(BaseModel):
@@ -65,6 +66,10 @@ class Pretrained:
             EvaluationError: training diverged or was stopped.
         """
         load_teacher(self._workload, ctx)
+
+    def shared_weights(self) -> Path | None:
+        """The weights of all candidates; None if they were not trained, or the cache is gone."""
+        return cached_teacher_weights(self._workload)
 
     def produce(
         self,

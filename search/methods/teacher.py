@@ -98,6 +98,12 @@ def teacher_weights(workload: Any, ctx: Context) -> Path:
     return files.weights
 
 
+def cached_teacher_weights(workload: Any) -> Path | None:
+    """The file of :func:`teacher_weights`; None if there is none. Trains nothing."""
+    files = _Files(cache_directory() / "teachers", workload.digest)
+    return None if files.facts() is None else files.weights
+
+
 def teacher_facts(workload: Any) -> dict[str, Any]:
     """Facts about the cached teacher of ``workload``; empty if it was not trained yet."""
     return _Files(cache_directory() / "teachers", workload.digest).facts() or {}

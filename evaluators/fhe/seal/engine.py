@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
 
@@ -127,7 +128,7 @@ class Keys:
     def __init__(self, scheme: Scheme, rotations: Sequence[int], relinearise: bool) -> None:
         generator = sealapi.KeyGenerator(scheme.context)
         secret = generator.secret_key()
-        self._scheme = scheme
+        self._scheme, self._secret = scheme, secret
         self._encryptor = sealapi.Encryptor(scheme.context, secret)
         self._decryptor = sealapi.Decryptor(scheme.context, secret)
         self.galois = sealapi.GaloisKeys()
@@ -149,6 +150,19 @@ class Keys:
         plain = sealapi.Plaintext()
         self._decryptor.decrypt(cipher, plain)
         return np.array(self._scheme.encoder.decode_double(plain))
+
+    def save(self, folder: Path) -> None:
+        """Write ``secret.key`` (for its owner alone), ``galois.key`` and ``relin.key``.
+
+        Nothing calls this but who was asked to keep keys.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        secret = folder / "secret.key"
+        secret.unlink(missing_ok=True)
+        secret.touch(mode=0o600)
+        self._secret.save(str(secret))
+        self.galois.save(str(folder / "galois.key"))
+        self.relin.save(str(folder / "relin.key"))
 
 
 def galois_element(step: int, n: int) -> int:

@@ -1,0 +1,1 @@
+"""A CKKS configuration in the forms that others run: parameters, scripts, a runnable folder."""
