@@ -8,46 +8,24 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
 import os
 import platform
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
-from typing import Literal
 
-from search import registry
-from search.api.errors import ConfigError, PluginError
-
-Status = Literal["ok", "absent", "wrong"]
+from search import doctor_backends, registry
+from search.api.errors import PluginError
+from search.doctor_backends import location_of
+from search.finding import Finding
 
 PYTHON_NEEDED = (3, 11)
 _NOT_FOR_USERS = ("dev", "all")
 _ENVIRONMENTS = ("spu", "orion")  # folders of the cache that are no data; looked at on their own
 _REINSTALL = f"pip install --force-reinstall --no-deps {registry.DISTRIBUTION}"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        topic: group, such as ``packages``.
-        name: what was looked at.
-        status: ``ok``; ``absent``: optional and not there; ``wrong``: must be mended.
-        detail: what was found.
-        fix: command or step that mends it; empty if nothing is to be done.
-    """
-
-    topic: str
-    name: str
-    status: Status
-    detail: str
-    fix: str = ""
 
 
 def examine() -> list[Finding]:
@@ -61,10 +39,11 @@ def examine() -> list[Finding]:
         _ray,
         _data,
         _extras,
-        _crypten,
-        _spu,
-        _orion,
-        _calibration,
+        doctor_backends.crypten,
+        doctor_backends.spu,
+        doctor_backends.orion,
+        doctor_backends.calibration_2pc,
+        doctor_backends.calibration_ckks,
         _cache,
     )
     found: list[Finding] = []
@@ -200,17 +179,7 @@ def _packages() -> Iterator[Finding]:
 def _owners() -> Iterator[Finding]:
     owners = packages_distributions()
     for name in registry.OWN_PACKAGES:
-        yield owner_of(name, _location(name), owners)
-
-
-def _location(name: str) -> Path | None:
-    spec = importlib.util.find_spec(name)
-    if spec is None:
-        return None
-    if spec.origin:
-        return Path(spec.origin).parent
-    places = list(spec.submodule_search_locations or ())
-    return Path(places[0]) if places else None
+        yield owner_of(name, location_of(name), owners)
 
 
 def _plugins() -> Iterator[Finding]:
@@ -313,78 +282,6 @@ def _extras() -> Iterator[Finding]:
             )
         else:
             yield Finding("extras", extra, "ok", ", ".join(found))
-
-
-def _crypten() -> Iterator[Finding]:
-    """Looked for, not imported: that takes a second."""
-    from evaluators.mpc.crypten.shim import INSTALL, VERSION, installed
-
-    if not installed():
-        yield Finding("extras", "crypten", "absent", "not installed (real two-party runs)", INSTALL)
-        return
-    found = version("crypten")
-    if found == VERSION:
-        yield Finding("extras", "crypten", "ok", f"{found} at {_location('crypten')}")
-    else:
-        yield Finding(
-            "extras", "crypten", "wrong", f"{found} is untested (tested: {VERSION})", INSTALL
-        )
-
-
-def _spu() -> Iterator[Finding]:
-    """SPU's environment is asked for its version; nothing of it is imported here."""
-    from evaluators.mpc.spu.environment import VERSION, find_spu, install_command
-
-    found = find_spu()
-    if found is None:
-        detail = "no environment of its own (real runs of SEMI2K and Cheetah)"
-        yield Finding("extras", "spu", "absent", detail, install_command())
-    elif found.version == VERSION:
-        yield Finding("extras", "spu", "ok", f"{found.version} at {found.python}")
-    else:
-        detail = f"{found.version or 'not installed'} at {found.python} (tested: {VERSION})"
-        yield Finding("extras", "spu", "wrong", detail, install_command())
-
-
-def _orion() -> Iterator[Finding]:
-    """Orion's environment is asked for its version; nothing of it is imported here."""
-    from evaluators.fhe.orion.environment import VERSION, find_orion
-
-    found = find_orion()
-    fix = "search doctor --install orion"
-    if found is None:
-        detail = "not installed (a second back end for encrypted inference)"
-        yield Finding("extras", "orion", "absent", detail, fix)
-    elif found.version == VERSION:
-        detail = f"{found.version}, Lattigo's bindings {found.lattigo}, at {found.python}"
-        yield Finding("extras", "orion", "ok", detail)
-    else:
-        detail = f"{found.version or 'not installed'} at {found.python} (tested: {VERSION})"
-        yield Finding("extras", "orion", "wrong", detail, fix)
-
-
-def _calibration() -> Iterator[Finding]:
-    """Whether cost models know this host."""
-    from evaluators.mpc.cpu_times import calibration_file, read_cpu_times
-
-    file = calibration_file("crypten")
-    if not file.is_file():
-        yield Finding(
-            "extras",
-            "calibration of crypten",
-            "absent",
-            "cost_2pc uses the times of its table",
-            "search calibrate 2pc",
-        )
-        return
-    try:
-        yield Finding(
-            "extras", "calibration of crypten", "ok", read_cpu_times(file, "crypten").describe()
-        )
-    except ConfigError as error:
-        yield Finding(
-            "extras", "calibration of crypten", "wrong", str(error), "search calibrate 2pc"
-        )
 
 
 def _cache() -> Iterator[Finding]:

@@ -23,7 +23,7 @@ class PretrainedConfig(BaseModel):
 
 
 class Pretrained:
-    """Every trial has the same weights, those of the workload's network trained as ``teacher`` says.
+    """Every trial has the weights of the workload's own network, trained as ``teacher`` says.
 
     The training is cached on disk: later trials, workers and studies read it.
 

@@ -51,26 +51,7 @@ def test_it_looks_at_everything(found: list[Finding]) -> None:
 def test_what_is_absent_comes_with_its_command(found: list[Finding]) -> None:
     for finding in found:
         if finding.status == "absent":
-            assert "install" in finding.fix or finding.fix == "search calibrate 2pc"
-
-
-def test_a_calibration_is_read_or_its_fault_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
-
-    def finding() -> Finding:
-        return next(f for f in doctor.examine() if f.name == "calibration of crypten")
-
-    assert (finding().status, finding().fix) == ("absent", "search calibrate 2pc")
-    file = tmp_path / "calibration" / "2pc-crypten.json"
-    file.parent.mkdir()
-    file.write_text("{}")
-    assert finding().status == "wrong"
-    relu = '"cpu_seconds": {"relu": {"call": 0.001}}'
-    file.write_text(f'{{"schema": 1, "backend": "crypten", "host": "here", {relu}}}')
-    assert finding().status == "ok"
-    assert "measured on here" in finding().detail
+            assert "install" in finding.fix or finding.fix.startswith("search calibrate ")
 
 
 @pytest.mark.parametrize("name", ["search", "spaces", "evaluators", "agents"])
@@ -149,41 +130,3 @@ def test_a_foreign_package_is_refused_by_the_commands(tmp_path: Path) -> None:
     assert str(tmp_path / "evaluators") in run.stderr
     assert "search doctor" in run.stderr
     assert "Traceback" not in run.stderr
-
-
-def test_spu_is_absent_untested_or_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CIPHER_SEARCH_SPU_PYTHON", raising=False)
-    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
-    (finding,) = doctor._spu()
-    assert finding.status == "absent"
-    assert finding.fix.endswith("pip install spu==0.9.5")
-    python = tmp_path / "spu" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    for printed, status in (("0.9.3", "wrong"), ("0.9.5", "ok")):
-        python.write_text(f"#!/bin/sh\necho {printed}\n")
-        python.chmod(0o755)
-        (finding,) = doctor._spu()
-        assert finding.status == status
-        assert finding.detail.startswith(f"{printed} at {python}")
-    (cache,) = doctor._cache()
-    assert ", 0.0 MB" in cache.detail  # the environment is not counted
-
-
-def test_orion_is_absent_untested_or_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CIPHER_SEARCH_ORION_PYTHON", str(tmp_path / "none"))
-    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
-    (finding,) = doctor._orion()
-    assert finding.status == "absent"
-    assert finding.fix == "search doctor --install orion"
-    monkeypatch.delenv("CIPHER_SEARCH_ORION_PYTHON")
-    python = tmp_path / "orion" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    for printed, status in (("2.0.0 2.0.0 6.1", "wrong"), ("2.1.8 2.1.8 6.2.4", "ok")):
-        python.write_text(f"#!/bin/sh\necho {printed}\n")
-        python.chmod(0o755)
-        (finding,) = doctor._orion()
-        assert finding.status == status
-        assert finding.detail.startswith(printed.split()[0])
-        assert str(python) in finding.detail
-    (cache,) = doctor._cache()
-    assert ", 0.0 MB" in cache.detail
