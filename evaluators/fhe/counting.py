@@ -41,7 +41,9 @@ def counts_of(
         return linear_counts(packed.linears[node.name], limbs_in, limbs_out)
     number = packed.layouts[node.name].ciphertexts
     if node.kind == "square":
-        names: tuple[Operation, ...] = ("square", "relinearise", "rescale")
+        names: tuple[Operation, ...] = ("square", "relinearise")
+        if limbs_out < limbs_in:  # else the linear map behind rescales for both
+            names = (*names, "rescale")
         return tuple(Count(name, limbs_in, number) for name in names)
     if node.kind == "add":
         return (Count("add", limbs_in, number),)

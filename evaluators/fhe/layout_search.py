@@ -19,7 +19,7 @@ from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.input_search import MOST, InputChoice, input_choice
 from evaluators.fhe.layout import power
 from evaluators.fhe.layout_groups import Group, candidates, groups_of, strides_of
-from evaluators.fhe.levels import consumed, limbs
+from evaluators.fhe.levels import consumed, deferred, limbs
 from evaluators.fhe.polynomial_plan import plan
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.groups = groups_of(self.graph)
-        self.limbs = limbs(self.graph)
+        self.limbs = limbs(self.graph, self.params.drops)
+        self.unscaled = deferred(self.graph, self.params.drops)
         self.at = {n.name: i for i, group in enumerate(self.groups) for n in group.nodes}
         first, self.output = self.groups[0], self.at[self.graph.nodes[-1].name]
         # The client can prepare its input for one linear map, if nothing else reads it.
@@ -119,9 +120,14 @@ class _Search:
         found: list[list[Layout]] = []
         for number, group in enumerate(self.groups):
             blocks = {self._least(self.at[n.inputs[0]]) for n in group.makers}
-            gap = image[1] // group.shape[1] if len(image) == len(group.shape) == 3 else 1
+            gap, frame = 1, None
+            if len(image) == len(group.shape) == 3:
+                gap = max(image[1] // group.shape[1], 1)
+                frame = (-(-image[1] // gap), -(-image[2] // gap))
             square = any(self.params.layer(n.name).embedding == "square" for n in group.makers)
-            options = candidates(group, self.slots, strides[number], blocks, gap=gap, square=square)
+            options = candidates(
+                group, self.slots, strides[number], blocks, gap=gap, frame=frame, square=square
+            )
             found.append(options[:1] if self.special and number == 0 else options)
         return found
 
@@ -156,11 +162,12 @@ class _Search:
         """Ms of what each ciphertext of a group's tensors takes, sending an input included."""
         each = 0.0
         for node in group.nodes:
-            before = self.limbs[node.name] + consumed(node)
+            before = self.limbs[node.name] + consumed(node, self.unscaled)
             if node.kind == "input" and not self.special:
                 each += self.prices("encode", before) + self.prices("encrypt", before)
             elif node.kind == "square":
-                each += sum(self.prices(o, before) for o in ("square", "relinearise", "rescale"))
+                each += sum(self.prices(o, before) for o in ("square", "relinearise"))
+                each += 0.0 if node.name in self.unscaled else self.prices("rescale", before)
             elif node.kind == "add":
                 each += self.prices("add", before)
             elif node.polynomial is not None:

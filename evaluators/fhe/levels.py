@@ -8,7 +8,7 @@ loses its spare limbs first. Scales are followed forwards and exactly, prime by 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from evaluators.fhe.polynomial_plan import plan
 if TYPE_CHECKING:
     from evaluators.fhe.graph import Graph, Node
     from evaluators.fhe.packed import PackedNetwork
-    from spaces.ckks.params import CkksParams
+    from spaces.ckks.params import CkksParams, Drops
 
 _SAME = 1e-9  # relative; scales that agree on paper differ by rounding only
 
@@ -42,8 +42,34 @@ class Assigned:
     weight_scale: float = 1.0
 
 
-def consumed(node: Node) -> int:
-    """Limbs between the operands and the result of ``node``."""
+def deferred(graph: Graph, drops: Drops) -> frozenset[str]:
+    """Squares that are not rescaled: those that only linear maps read, if these rescale for both.
+
+    Before an addition, a polynomial or the output a value has the scale of its own, so that a
+    square there is rescaled at once.
+
+    Source: Dathathri et al., "EVA: an encrypted vector arithmetic language and compiler" (PLDI
+        2020): waterline rescaling, which waits until a scale has grown enough.
+    """
+    if drops == "each":
+        return frozenset()
+    readers: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, set()).add(node.kind)
+    squares = (node.name for node in graph.nodes if node.kind == "square")
+    return frozenset(name for name in squares if readers.get(name) == {"linear"})
+
+
+def consumed(node: Node, unscaled: Container[str] = ()) -> int:
+    """Limbs between the operands and the result of ``node``.
+
+    Args:
+        node: of a graph.
+        unscaled: squares that are not rescaled, see :func:`deferred`.
+    """
+    if node.name in unscaled:
+        return 0
     if node.kind in ("linear", "square"):
         return 1
     if node.kind == "polynomial" and node.polynomial is not None:
@@ -51,18 +77,19 @@ def consumed(node: Node) -> int:
     return 0
 
 
-def limbs(graph: Graph) -> dict[str, int]:
+def limbs(graph: Graph, drops: Drops = "each") -> dict[str, int]:
     """Limbs of the result of each node, as few as the nodes behind it need; the output has one."""
+    unscaled = deferred(graph, drops)
     needed = dict.fromkeys((node.name for node in graph.nodes), 1)
     for node in reversed(graph.nodes):
         for name in node.inputs:
-            needed[name] = max(needed[name], needed[node.name] + consumed(node))
+            needed[name] = max(needed[name], needed[node.name] + consumed(node, unscaled))
     return needed
 
 
-def depth(graph: Graph) -> int:
+def depth(graph: Graph, drops: Drops = "each") -> int:
     """Levels that one inference consumes."""
-    return limbs(graph)[graph.nodes[0].name] - 1
+    return limbs(graph, drops)[graph.nodes[0].name] - 1
 
 
 def nominal_primes(params: CkksParams) -> tuple[float, ...]:
@@ -85,7 +112,7 @@ def assign(
             addition have different scales that no linear map before it can bring together.
     """
     values = tuple(float(p) for p in primes) if primes is not None else nominal_primes(params)
-    needed = limbs(graph)
+    needed = limbs(graph, params.drops)
     fresh = needed[graph.nodes[0].name]
     if fresh > len(values):
         raise BackendFailure(
@@ -111,10 +138,11 @@ def _scales(
 ) -> tuple[dict[str, Assigned], bool]:
     """One pass forwards; an addition that does not fit sets the aim of a linear map before it."""
     nodes = {node.name: node for node in graph.nodes}
+    unscaled = deferred(graph, params.drops)
     found: dict[str, Assigned] = {}
     for node in graph.nodes:
         after = needed[node.name]
-        before = after + consumed(node)
+        before = after + consumed(node, unscaled)
         if node.kind == "input":
             scale = 2.0**params.scale
             found[node.name] = Assigned(after, after, scale, scale)
@@ -124,6 +152,8 @@ def _scales(
             aim = aims.get(node.name, 2.0**params.scale)
             weight = aim * primes[before - 1] / scale
             found[node.name] = Assigned(before, after, scale, aim, weight)
+        elif node.name in unscaled:
+            found[node.name] = Assigned(before, after, scale, scale * scale)
         elif node.kind == "square":
             found[node.name] = Assigned(before, after, scale, scale * scale / primes[before - 1])
         elif node.kind == "polynomial":

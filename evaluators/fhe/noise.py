@@ -202,7 +202,8 @@ def _linear(node: Node, level: Assigned, physics: Physics) -> Mapping[str, Varia
 def _square(node: Node, level: Assigned, physics: Physics) -> Mapping[str, Variance]:
     return {
         "relinearise": physics.switched(level.limbs_in, level.scale_in**2),
-        "rescale": physics.rescaled(level.scale_out),
+    rescaled = level.limbs_out < level.limbs_in  # else the linear map behind does it for both
+        "rescale": physics.rescaled(level.scale_out) if rescaled else Variance(0.0),
     }
 
 

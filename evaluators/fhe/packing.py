@@ -40,8 +40,8 @@ def pack(
     Args:
         graph: the network.
         slots: numbers in one ciphertext, a power of two.
-        params: ring dimension, packing of the input and of single layers; its chain matters only
-            by the number of special primes.
+        params: ring dimension, packing of the input and of single layers, and where is rescaled;
+            its chain matters only by the number of special primes.
         times: of operations; the shipped table by default.
 
     Raises:
@@ -76,12 +76,13 @@ class Question:
                 digest.update(np.ascontiguousarray(node.linear.matrix.indptr).tobytes())
                 digest.update(np.ascontiguousarray(node.linear.matrix.indices).tobytes())
             digest.update(repr(node.polynomial).encode())
-        own = (self.params.log_n, self.params.input_packing, self.params.layers)
+        params = self.params
+        own = (params.log_n, params.input_packing, params.layers, params.drops)
         return digest.digest(), self.slots, own, len(self.params.chain.special), repr(self.times)
 
     def answer(self) -> Choice:
         """The cheapest layouts."""
-        most = max(limbs(self.graph).values()) + 1
+        most = max(limbs(self.graph, self.params.drops).values()) + 1
         special = len(self.params.chain.special)
         prices = Prices(self.times, self.params.log_n, special, most)
         return choose(self.graph, self.slots, self.params, prices)

@@ -16,6 +16,7 @@ from search.api.errors import ConfigError
 RingType = Literal["standard", "conjugate_invariant"]
 InputPacking = Literal["plain", "rotated", "columns"]
 Embedding = Literal["fold", "square"]
+Drops = Literal["each", "paired"]
 ActivationKind = Literal["own", "square", "polynomial", "sign_relu"]
 
 
@@ -108,6 +109,10 @@ class CkksParams:
     log_n: int
     chain: Chain
     scale: int
+        drops: ``each``: every square and every linear map drops a prime. ``paired``: a square
+            that only linear maps read drops none, and the prime that each of these drops has the
+            bits of the scale and of the weights together: fewer and larger primes. Time depends on
+            their number, not on their size.
     ring: RingType = "standard"
     secret_weight: int | None = None
     input_packing: InputPacking = "plain"
@@ -119,6 +124,7 @@ class CkksParams:
     def n(self) -> int:
         """Ring dimension."""
         return int(2**self.log_n)
+    drops: Drops = "each"
 
     @property
     def slots(self) -> int:
@@ -163,6 +169,7 @@ class CkksParams:
             raise ConfigError(
                 "not a CKKS configuration (expected {'log_n': ..., 'chain': {'first': ..., "
                 f"'levels': [...], 'special': [...]}}, 'scale': ...}}; {type(error).__name__}: "
+                drops=data.get("drops", "each"),
                 f"{error})"
             ) from error
 

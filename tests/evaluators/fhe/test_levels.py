@@ -11,7 +11,15 @@ from scipy.sparse import csr_array
 
 from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.graph import Graph, Linear, Node
-from evaluators.fhe.levels import assign, circuit_of, consumed, depth, limbs, nominal_primes
+from evaluators.fhe.levels import (
+    assign,
+    circuit_of,
+    consumed,
+    deferred,
+    depth,
+    limbs,
+    nominal_primes,
+)
 from evaluators.fhe.packing import pack
 from spaces.ckks.params import Chain, CkksParams
 
@@ -144,3 +152,51 @@ def test_circuit_switches_operands_of_shorter_branches(networks) -> None:
     stage = next(s for s in circuit.stages if s.node == "short")
     switch = [c for c in stage.counts if c.operation == "mod_switch"]
     assert [(c.limbs, c.count) for c in switch] == [(limbs(graph)["act2"], 1)]
+
+
+def paired(chain: Chain, scale: int, log_n: int = 11) -> CkksParams:
+    return CkksParams(log_n, chain, scale, drops="paired")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("mlp", 3), ("lola", 3), ("lenet", 4)])
+def test_squares_in_pairs_cost_no_limb(networks, name: str, expected: int) -> None:
+    assert depth(getattr(networks, name)(), "paired") == expected
+
+
+def test_a_pair_rescales_once_behind_its_linear_map(networks) -> None:
+    graph = networks.chain((8,), ("fc", 4), ("square",), ("fc", 2))
+    primes = [2.0**31 - 1, 2.0**50 - 5, 2.0**26 + 9]
+    found = assign(graph, paired(Chain(31, (50, 26), (55,)), 26), primes)
+    square, last = found["square2"], found["fc3"]
+    scale = 2.0**26
+    assert (square.limbs_in, square.limbs_out, square.scale_out) == (2, 2, scale**2)
+    assert (last.limbs_in, last.limbs_out, last.scale_in) == (2, 1, scale**2)
+    assert last.weight_scale == scale * primes[1] / scale**2
+    assert last.scale_out == scale
+
+
+def test_only_squares_that_linear_maps_alone_read_are_deferred(networks) -> None:
+    graph = networks.residual()
+    assert deferred(graph, "each") == frozenset()
+    assert deferred(graph, "paired") == {"act1", "act2", "act3", "act4"}  # act0 is added, too
+    assert depth(graph, "paired") == depth(graph) - 4
+    ends = networks.chain((8,), ("fc", 4), ("square",), ("square",), ("polynomial", 3))
+    assert deferred(ends, "paired") == frozenset()
+    assert deferred(networks.chain((8,), ("fc", 4), ("square",)), "paired") == frozenset()
+
+
+def test_polynomials_keep_their_levels_among_pairs(networks) -> None:
+    graph = networks.chain((8,), ("fc", 4), ("square",), ("fc", 4), ("polynomial", 7), ("fc", 2))
+    found = assign(graph, paired(Chain(36, (30, 30, 30, 30, 58, 30), (60,)), 30))
+    assert found["polynomial4"].limbs_in - found["polynomial4"].limbs_out == 3
+    assert found["polynomial4"].scale_out == found["fc3"].scale_out == 2.0**30
+    assert found["fc3"].weight_scale == 2.0**28
+
+
+def test_the_circuit_of_pairs_has_no_rescaling_of_squares(networks) -> None:
+    graph = networks.chain((64,), ("fc", 64), ("square",), ("fc", 10))
+    chosen = paired(Chain(31, (50, 26), (55,)), 26)
+    circuit = circuit_of(pack(graph, 1024, chosen), chosen)
+    square = next(s for s in circuit.stages if s.node == "square2")
+    assert [(c.operation, c.limbs) for c in square.counts] == [("square", 2), ("relinearise", 2)]
+    assert (square.limbs_in, square.limbs_out, square.scale_out) == (2, 2, 52.0)
