@@ -89,6 +89,7 @@ def candidates(
     blocks: Iterable[int],
     *,
     gap: int = 1,
+    frame: tuple[int, int] | None = None,
     square: bool = False,
 ) -> list[Layout]:
     """Layouts that are compared for one group.
@@ -99,14 +100,17 @@ def candidates(
         strides: into whose phases images may be split.
         blocks: least periods of the tensors that the makers of the group read.
         gap: that the strides before have left between pixels.
+        frame: (height, width) that images would have if no border had been lost before.
         square: whether a maker must do without partial sums, so that longer periods are needed.
     """
     shape = group.shape
     found = [rows(shape, slots)]
     if len(shape) == 3 and shape[1] * shape[2] > 1:
-        found += [phases(shape, slots, s) for s in sorted(strides) if s <= max(shape[1:])]
-        if 1 < gap <= _LARGEST_STRIDE and gap == power(gap):
-            found.append(gaps(shape, slots, gap))
+        for around in dict.fromkeys((None, frame)):
+            known = [s for s in sorted(strides) if s <= max(shape[1:])]
+            found += [phases(shape, slots, s, frame=around) for s in known]
+            if 1 < gap <= _LARGEST_STRIDE and gap == power(gap):
+                found.append(gaps(shape, slots, gap, frame=around))
     elif not group.clean and group.makers:
         found += _spreads(prod(shape), slots, blocks)
     if square:

@@ -44,6 +44,23 @@ def test_gaps_interleave_channels() -> None:
     assert sorted(at.reshape(-1).tolist()) == list(range(16))
 
 
+def test_pixels_keep_the_distances_of_a_frame() -> None:
+    at = phases((2, 3, 3), 64, 1, frame=(4, 4)).slots.reshape(2, 3, 3)
+    assert at[0].tolist() == [[0, 1, 2], [4, 5, 6], [8, 9, 10]]
+    assert at[1, 0, 0] == 16
+    split = phases((1, 3, 3), 64, 2, frame=(4, 5))
+    assert split.name == "phases 2 in 4x5"
+    assert split.slots.reshape(3, 3)[0::2, 0::2].tolist() == [[0, 1], [3, 4]]
+    inside = gaps((4, 2, 2), 64, 2, frame=(3, 3)).slots.reshape(4, 2, 2)
+    assert inside[0].tolist() == [[0, 2], [12, 14]]
+
+
+def test_a_frame_of_the_own_size_changes_nothing() -> None:
+    own, framed = phases((2, 3, 3), 64, 2), phases((2, 3, 3), 64, 2, frame=(3, 3))
+    assert own.name == framed.name
+    assert own.slots.tolist() == framed.slots.tolist()
+
+
 def test_spread_leaves_blocks_for_sums() -> None:
     layout = spread(5, 64, 2, 16)
     assert layout.slots.tolist() == [0, 1, 16, 17, 32]
@@ -53,6 +70,7 @@ def test_spread_leaves_blocks_for_sums() -> None:
 @pytest.mark.parametrize(
     "layout",
     [rows((50,), 32), channels((5, 3, 3), 32), phases((3, 5, 5), 64, 3), gaps((6, 4, 4), 64, 2),
+     gaps((6, 4, 4), 128, 2, frame=(5, 5)), phases((3, 4, 4), 128, 2, frame=(6, 6)),
      spread(9, 32, 2, 8)],
 )  # fmt: skip
 def test_no_two_elements_share_a_slot(layout) -> None:

@@ -28,6 +28,14 @@ def test_images_may_be_split_or_have_gaps(networks) -> None:
     assert names == ["rows", "channels", "phases 2", "gaps 2"]
 
 
+def test_images_that_lost_their_border_may_stand_in_the_frame_they_had(networks) -> None:
+    group = groups_of(networks.lenet())[1]
+    found = candidates(group, 8192, [1], [1024], gap=2, frame=(15, 16))
+    assert [c.name for c in found] == [
+        "rows", "channels", "gaps 2", "channels in 15x16", "gaps 2 in 15x16",
+    ]  # fmt: skip
+
+
 def test_dense_results_may_be_spread_over_copies(networks) -> None:
     group = groups_of(networks.mlp())[2]
     found = candidates(group, 4096, [1], [128])
