@@ -365,10 +365,8 @@ class Study:
         """Write trial ``number`` as an artefact to deploy; see :mod:`search.export`."""
         from search.export import export_trial
 
-        files: Mapping[str, Path] = export_trial(
-            self.snapshot(), number, Path(directory), self.components.workload
-        )
-        return files
+        parts = self.components
+        return export_trial(self.snapshot(), number, directory, parts.workload, parts.ladder.method)
 
     @contextlib.contextmanager
     def _open(
