@@ -14,6 +14,7 @@ from html import escape
 from importlib.resources import files
 
 from search.api.metric import EVIDENCE
+from search.report.encrypted import encrypted_tables
 from search.report.family import Family, values_of
 from search.report.importance import Importance, importance_of
 from search.report.markdown import summary
@@ -37,11 +38,13 @@ _SCRIPTS = (
     "report.js",
     "report_front.js",
     "report_progress.js",
+    "report_chain.js",
     "report_trial.js",
     "report_tables.js",
     "report_start.js",
 )
-_LONG = ("parameters", "operators", "meaning", "message (first line)")
+_LONG = ("parameters", "operators", "meaning", "message (first line)",
+         "primes [bit], in the order of use")  # fmt: skip
 
 
 def render_html(family: Family) -> str:
@@ -56,6 +59,8 @@ def render_html(family: Family) -> str:
         "cards": _cards(family),
         "front_intro": escape(_front_intro(family)),
         "front_tables": _table(front_table(family.main)) + _members(family),
+        "encrypted_link": _encrypted_link(family),
+        "encrypted_section": _encrypted(family),
         "arms_tables": "".join(
             [_table(baselines_table(family)), _table(best_table(family))]
             + [_table(front_table(arm)) for arm in family.arms[1:]]
@@ -159,6 +164,22 @@ def _members(family: Family) -> str:
     image = f'<img alt="{title}" style="max-width:100%" src="data:image/svg+xml;base64,{picture}">'
     tables = "".join(_table(table) for table in members_tables(family))
     return f'<div class="card"><h3>{title}</h3>{image}</div>{tables}'
+
+
+def _encrypted_link(family: Family) -> str:
+    return '<a href="#encrypted">Encrypted inference</a>' if encrypted_tables(family) else ""
+
+
+def _encrypted(family: Family) -> str:
+    """A section of its own; nothing for studies of anything else."""
+    tables = "".join(_table(table) for table in encrypted_tables(family))
+    if not tables:
+        return ""
+    head = (
+        '<div class="head"><h2>Encrypted inference</h2><p>The chain of the selected trial is drawn '
+        "above; select any other by a click.</p></div>"
+    )
+    return f'<section id="encrypted">{head}{tables}</section>'
 
 
 def _importance_intro(family: Family, importances: list[Importance]) -> str:

@@ -21,7 +21,11 @@ Keys of the document (``schema`` 1; a change of meaning raises the number):
       since the epoch), ``seconds``, ``excess`` (name -> number), ``measurements`` (list of
       ``metric``, ``value``, ``unit``, ``rung``, ``evidence``, ``std``, ``n``, ``split``, ``low``,
       ``high``), ``rungs`` (``name``, ``seconds``), ``candidate``, ``artefacts``, ``notes``,
-      ``error``, ``worker``.
+      ``error``, ``worker``; for CKKS configurations ``ckks``: ``log_n``, ``scale`` and ``log_qp``
+      [bit], ``packing``, ``secret_weight``, ``primes`` (in the order of use: ``bits``, ``role``,
+      ``layer`` that drops it, ``scale`` of its result [bit]) and ``layers`` (``name``, ``kind``,
+      ``place``, ``limbs`` before and after, ``dropped`` [bit], ``scale`` [bit], ``predicted_ms``
+      (model), ``cpu_ms`` and ``wall_ms`` (measured), ``error_share`` of the variance (model)).
 - ``sites``: the network's sites in execution order.
 
 Numbers that JSON cannot say (nan, inf) are null.
@@ -36,6 +40,7 @@ from typing import Any
 from search.api.metric import Metric
 from search.api.network import Site
 from search.api.trial import Trial
+from search.report.encrypted import chain_data
 from search.report.family import Arm, Family, values_of
 from search.report.numbers import plain
 from search.report.provenance import evidence_of, metrics_of, study_seed
@@ -141,6 +146,9 @@ def _trial(arm: Arm, trial: Trial, on_front: bool) -> dict[str, Any]:
         entry = plain(m)
         entry["rung"] = entry.pop("fidelity")
         measurements.append(entry)
+    chain = chain_data(trial)
+    if chain is not None:
+        record["ckks"] = chain
     return record | {
         "seconds": outcome.seconds,
         "excess": outcome.excess,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from search.report.encrypted import encrypted_tables
 from search.report.family import Family
 from search.report.members import members_tables
 from search.report.numbers import label
@@ -41,7 +42,7 @@ def render_markdown(family: Family, picture: str = "", members: str = "") -> str
         parts.append(f"- **{escape(label(metric))}**: {escape(text)}")
     parts += ["", f"![Front]({picture})", ""] if picture else [""]
     parts += [f"![Members]({members})", ""] if members else []
-    tables = [front_table(family.main), *members_tables(family)]
+    tables = [front_table(family.main), *members_tables(family), *encrypted_tables(family)]
     tables += [baselines_table(family), best_table(family)]
     tables += [front_table(arm) for arm in family.arms[1:]]
     tables += [evidence_table(family), constraints_table(family), counts_table(family)]

@@ -9,6 +9,7 @@ from typing import Any
 from search.api.metric import Metric, convert
 from search.api.network import Site
 from search.api.trial import Trial
+from search.report.encrypted import NOTES, chain_data
 from search.report.family import Arm, Family, axis_pairs, best_so_far, is_wide, values_of
 from search.report.importance import Importance
 from search.report.json_file import sites_of
@@ -184,8 +185,9 @@ def _details(
 def _detail(arm: Arm, trial: Trial, sites: list[Site]) -> dict[str, Any]:
     outcome, origin = trial.outcome, trial.origin
     choices, kept = choices_of(trial), kept_of(trial)
+    chain = chain_data(trial)
     units = constraint_units(arm.snapshot)
-    param_units = {p.name: p.unit for p in arm.snapshot.params}
+    param_units = {p.name: "" if p.unit == "1" else p.unit for p in arm.snapshot.params}
     told = origin.kind + (f" by {origin.by}" if origin.by else "")
     return {
         "plan": [_chosen(s, choices.get(s.name), kept.get(s.name)) for s in sites]
@@ -208,9 +210,11 @@ def _detail(arm: Arm, trial: Trial, sites: list[Site]) -> dict[str, Any]:
         "notes": [
             [str(name), _cut(value if isinstance(value, str) else compact_json(value))]
             for name, value in (outcome.notes.items() if outcome else ())
+            if value not in ([], (), {}, "") and (chain is None or name not in NOTES)
         ],
         "rungs": [[r.rung, round(r.seconds, 4)] for r in (outcome.rungs if outcome else ())],
         "error": _cut(first_line(outcome.error)) if outcome else "",
+        "ckks": chain,
     }
 
 

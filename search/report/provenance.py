@@ -62,12 +62,13 @@ def evidence_table(family: Family) -> Table:
         role = "objective" if metric.name in chosen else "other"
         better = "lower" if metric.goal == "min" else "higher"
         fixed: list[Cell] = [metric.name, metric.unit or "1", role, better]
-        about: list[Cell] = [metric.doc or None, metric.source or None]
         keys = [key for key in groups if key[0] == metric.name]
         for key in keys:
             where = ", ".join(rungs[key])
+            about = (_meaning(metric, key[2]), metric.source or None)
             rows.append((*fixed, key[1], key[2] or None, groups[key], where, *about))
         if not keys:
+            about = (_meaning(metric, ""), metric.source or None)
             rows.append((*fixed, "never taken", None, 0, None, *about))
     used = [e for e in EVIDENCE if any(row[4] == e for row in rows)]
     return Table(
@@ -78,6 +79,12 @@ def evidence_table(family: Family) -> Table:
         tuple(rows),
         note=" ".join(f"{e}: {MEANING[e]}." for e in used),
     )  # fmt: skip
+
+
+def _meaning(metric: Metric, split: str) -> str | None:
+    """What a metric says; metrics describe themselves on the split that a search sees."""
+    doc = metric.doc.replace("validation", "test") if split == "test" else metric.doc
+    return doc or None
 
 
 def provenance_table(family: Family) -> Table:

@@ -28,6 +28,7 @@ function widths(room) {
 function strip(detail, label) {
   const parent = byId("strip");
   parent.replaceChildren();
+  if (detail && detail.ckks) return chainStrip(parent, detail.ckks, label);
   if (!data.sites.length) return parent.append(el("p", { class: "empty", text: "The study says nothing about a network's sites." }));
   if (!detail || !detail.plan.length) return parent.append(el("p", { class: "empty", text: "This trial has no network to show." }));
   const width = widths(parent.clientWidth || 1100), used = new Set();

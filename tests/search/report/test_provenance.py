@@ -25,6 +25,18 @@ def test_every_metric_is_listed_with_evidence_split_and_source(family):
     assert "simulat" not in table.note
 
 
+def test_a_metric_on_the_test_split_does_not_say_validation(make):
+    study = make.study()
+    words = replace(study.metrics["accuracy"], doc="right answers on the validation split")
+    known = {**study.metrics, "accuracy": words}
+    table = evidence_table(
+        family_of([replace(study, metrics=known, objectives=(words, make.LATENCY))])
+    )
+    told = {row[5]: row[8] for row in table.rows if row[0] == "accuracy"}
+    assert told["validation"] == "right answers on the validation split"
+    assert told["test"] == "right answers on the test split"
+
+
 def test_mixed_evidence_is_never_hidden(make):
     study = make.study(trials=2)
     real = Measurement("latency_2pc", 5.0, "ms", "board", "measured")
