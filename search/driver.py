@@ -93,6 +93,7 @@ class Driver:
     interrupted: bool = False
     fatal: Exception | None = None
     exhausted: bool = False
+    end_reason: str = ""
     _running: dict[int, Trial] = field(default_factory=dict)
     _finished: dict[int, Trial] = field(default_factory=dict)
     _superseded: set[int] = field(default_factory=set)
@@ -164,12 +165,17 @@ class Driver:
         if queued is None:
             if not self._running:
                 self.exhausted = True
-                self.watcher.message(
-                    "the search space is used up: every point it proposes has had its trial"
-                )
+                self.end_reason = self._end(number)
+                self.watcher.message(self.end_reason)
             return None
         started: Job | None = self._guard(lambda: self._start(queued))
         return started
+
+    def _end(self, number: int) -> str:
+        """Why nothing comes next, in words."""
+        if self.proposals.leaves_points(number):
+            return f"{self.proposals.searcher.name} has nothing further to propose"
+        return "the search space is used up: every point it proposes has had its trial"
 
     def start_point(self, queued: Queued) -> Job:
         """Start a trial of a given point outside the budget; raises where :meth:`next` stops."""

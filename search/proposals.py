@@ -81,6 +81,17 @@ class Proposals:
                 return self._take(Queued(legal, Origin("sampler", "uniform", reason)))
         return None
 
+    def leaves_points(self, number: int) -> bool:
+        """Whether uniform draws still find a legal point without a trial: then it is the searcher
+        that has ended, not the space.
+        """
+        rng = random.Random(f"{self.seed}-{number}-left")
+        for _ in range(ATTEMPTS):
+            point = sample_point(self.params, rng)
+            if point_digest(point) not in self._seen and not self.check(point):
+                return True
+        return False
+
     def _legal_new(self, point: Point) -> Point | None:
         if self.check(point):
             if self.repair is None:

@@ -243,11 +243,12 @@ class Study:
             driver.raise_if_broken()
             if not driver.should_stop():
                 session.test(self.components, self.objectives)
-            self.last_stop = driver.stop_reason
+            self.last_stop, self.last_end = driver.stop_reason, driver.end_reason
             self.interrupted = driver.interrupted
             return session.store.snapshot()
 
     last_stop: str = ""  # why the last run stopped early; empty if it ran to its end
+    last_end: str = ""  # why it ended below its number of trials without being stopped
     interrupted: bool = False  # whether the last run was ended by Ctrl-C
 
     def evaluate(self, point: Mapping[str, Any], up_to: str | None = None) -> Trial:

@@ -236,7 +236,7 @@ def _why(arm: Study, snapshot: Snapshot, before: int, failure: Exception | None)
     if failure is not None or arm.last_stop:
         return f"{count}; stopped: {arm.last_stop or failure}"
     if now < total:
-        return f"{count}; the search space is used up"
+        return f"{count}; {(arm.last_end or 'the search space is used up').partition(':')[0]}"
     if before >= total:
         return f"{count}, so nothing was left to do. For more: --trials {2 * total}"
     return count

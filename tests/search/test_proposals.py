@@ -56,6 +56,15 @@ def test_an_ended_searcher_ends_the_study() -> None:
     assert [q.point["n"] if (q := tested.next(i)) else None for i in range(4)] == [0, 1, 2, None]
 
 
+def test_an_ended_searcher_is_told_from_a_used_up_space() -> None:
+    tested = proposals(Counting())
+    assert [tested.next(i) is None for i in range(4)] == [False, False, False, True]
+    assert tested.leaves_points(3)
+    tested.remember({"n": n} for n in range(10))
+    assert not tested.leaves_points(3)
+    assert not proposals(Counting(), lambda point: odd({"n": 1})).leaves_points(0)
+
+
 def test_illegal_points_are_repaired_or_refused() -> None:
     repaired = proposals(Stubborn(), odd, lambda p: {"n": int(str(p["n"])) - 1})
     first = repaired.next(0)
