@@ -19,6 +19,7 @@ def linear_counts(linear: PackedLinear, limbs_in: int, limbs_out: int) -> tuple[
     sums = len({(t.result, t.giant) for t in linear.terms})
     products, giants = len(linear.terms), len(linear.giants)
     late = limbs_out if linear.early else limbs_in
+    folded = limbs_in if linear.fold_first else limbs_out
     rows: list[tuple[Operation, int, int]] = [
         ("rotate", limbs_in, len(linear.babies)),
         ("multiply_plain", limbs_in, products),
@@ -26,8 +27,8 @@ def linear_counts(linear: PackedLinear, limbs_in: int, limbs_out: int) -> tuple[
         ("rescale", limbs_in, sums if linear.early else results),
         ("rotate", late, giants),
         ("add", late, sums - results),
-        ("rotate", limbs_out, len(linear.folds) * results),
-        ("add", limbs_out, len(linear.folds) * results),
+        ("rotate", folded, len(linear.folds) * results),
+        ("add", folded, len(linear.folds) * results),
         ("add_plain", limbs_out, results),
     ]
     return tuple(Count(name, limbs, count) for name, limbs, count in rows if count)

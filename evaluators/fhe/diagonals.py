@@ -150,7 +150,9 @@ def packed_linear(
     keys = _keys(results, inputs, shifts, sources, modulus)[order]
     diagonals = Diagonals(make, keys, giants[order], sources, slots)
     early, values = way.split.early, Bias(bias, result, slots)
-    return PackedLinear(name, source, result, terms, way.folds, early, diagonals, values)
+    return PackedLinear(
+        name, source, result, terms, way.folds, early, diagonals, values, way.fold_first
+    )
 
 
 def _keys(

@@ -29,6 +29,7 @@ class Evaluation:
         shifts: its diagonals.
         split: its rotations.
         price: ms at the server, and at the client for baby steps it sends.
+        fold_first: whether folds come before rescaling.
     """
 
     sums: Sums
@@ -36,6 +37,7 @@ class Evaluation:
     shifts: Shifts
     split: Split
     price: float
+    fold_first: bool = False
 
 
 @dataclass(eq=False)
@@ -116,8 +118,12 @@ class Edge:
         *,
         sent: bool,
     ) -> Evaluation:
-        split = best_split(shifts, self.prices, self.limbs, baby=self.packing.baby, sent=sent)
-        after = self.limbs - 1
-        sum_price = self.prices("rotate", after) + self.prices("add", after)
+        late = self.packing.rescaling == "last"
+        first = late and bool(folds)
+        split = best_split(
+            shifts, self.prices, self.limbs, baby=self.packing.baby, sent=sent, late=late
+        )
+        at = self.limbs if first else self.limbs - 1
+        sum_price = self.prices("rotate", at) + self.prices("add", at)
         price = split.price + len(folds) * result.ciphertexts * sum_price
-        return Evaluation(sums, folds, shifts, split, price)
+        return Evaluation(sums, folds, shifts, split, price, first)

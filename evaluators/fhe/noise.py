@@ -40,9 +40,10 @@ class Source:
 
     Args:
         node: name in the graph.
-        part: ``fresh`` (encryption), ``baby``, ``giant``, ``fold`` (rotations), ``weights``
-            (rounding of encoded diagonals), ``rescale``, ``relinearise``; for a polynomial with
-            the number of its instruction, such as ``rescale 7``.
+        part: ``fresh`` (encryption), ``baby``, ``giant``, ``early giant``, ``fold``,
+            ``first fold`` (rotations, of which early giants and folds follow the rescaling),
+            ``weights`` (rounding of encoded diagonals), ``rescale``, ``relinearise``; for a
+            polynomial with the number of its instruction, such as ``rescale 7``.
     """
 
     node: str
@@ -195,14 +196,15 @@ def _linear(node: Node, level: Assigned, physics: Physics) -> Mapping[str, Varia
         "giant": physics.switched(level.limbs_in, product),
         "early giant": physics.switched(level.limbs_out, level.scale_out),
         "rescale": physics.rescaled(level.scale_out),
+        "first fold": physics.switched(level.limbs_in, product),
         "fold": physics.switched(level.limbs_out, level.scale_out),
     }
 
 
 def _square(node: Node, level: Assigned, physics: Physics) -> Mapping[str, Variance]:
+    rescaled = level.limbs_out < level.limbs_in  # else the linear map behind does it for both
     return {
         "relinearise": physics.switched(level.limbs_in, level.scale_in**2),
-    rescaled = level.limbs_out < level.limbs_in  # else the linear map behind does it for both
         "rescale": physics.rescaled(level.scale_out) if rescaled else Variance(0.0),
     }
 

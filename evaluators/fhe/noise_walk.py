@@ -59,10 +59,13 @@ def forward_linear(linear: PackedLinear, x: np.ndarray, add: Add = quiet) -> np.
         if giant:
             inner = add(Source(name, giant_part(linear)), np.roll(inner, -giant, axis=-1))
         result[:, number] += inner
-    if not linear.early:
+    if not linear.early and not linear.fold_first:
         result = add(Source(name, "rescale"), result)
     for step in linear.folds:
-        result = result + add(Source(name, "fold"), np.roll(result, -step, axis=-1))
+        folded = np.roll(result, -step, axis=-1)
+        result = result + add(Source(name, fold_part(linear)), folded)
+    if linear.fold_first:
+        result = add(Source(name, "rescale"), result)
     return np.asarray(result + linear.bias())
 
 
@@ -78,10 +81,12 @@ def backward_linear(
         meet: is told of every source.
     """
     name = linear.name
+    if linear.fold_first:
+        meet(Source(name, "rescale"), grad, None)
     for step in reversed(linear.folds):
-        meet(Source(name, "fold"), grad, None)
+        meet(Source(name, fold_part(linear)), grad, None)
         grad = grad + np.roll(grad, step, axis=-1)
-    if not linear.early:
+    if not linear.early and not linear.fold_first:
         meet(Source(name, "rescale"), grad, None)
     rotated = _rotated(linear, x, quiet)
     inner: dict[tuple[int, int], np.ndarray] = {}
@@ -110,6 +115,11 @@ def backward_linear(
 def giant_part(linear: PackedLinear) -> str:
     """Which source a giant step is: after its rescaling or before."""
     return "early giant" if linear.early else "giant"
+
+
+def fold_part(linear: PackedLinear) -> str:
+    """Which source a fold is: before the rescaling or after."""
+    return "first fold" if linear.fold_first else "fold"
 
 
 def forward_program(

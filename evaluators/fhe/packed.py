@@ -57,12 +57,16 @@ class PackedLinear:
         name: of the graph's node.
         source, result: layouts of input and output.
         terms: every product.
-        folds: rotations of the rotate-and-add steps at the end, after rescaling; the same for
-            all results.
+        folds: rotations of the rotate-and-add steps at the end; the same for all results.
         early: whether inner sums are rescaled before their giant rotation, one limb cheaper.
         diagonal: index of a term -> its diagonal ``[slots]`` (already rotated back by its giant
             step), made on demand: all of them at once may not fit into memory.
         bias: ``[result ciphertexts, slots]``.
+        fold_first: whether folds come before rescaling: with one limb more, but each fold doubles
+            the noise of what is folded, and before rescaling there is hardly any.
+
+    Raises:
+        ValueError: both ``early`` and ``fold_first``: what is rescaled cannot be folded before.
     """
 
     name: str
@@ -73,6 +77,14 @@ class PackedLinear:
     early: bool
     diagonal: Callable[[int], np.ndarray]
     bias: Callable[[], np.ndarray]
+    fold_first: bool = False
+
+    def __post_init__(self) -> None:
+        if self.early and self.fold_first:
+            raise ValueError(
+                f"{self.name}: folds cannot come before a rescaling that comes before giant steps "
+                "(got early and fold_first; expected one of them at most)"
+            )
 
     @property
     def babies(self) -> frozenset[tuple[int, int]]:

@@ -105,7 +105,7 @@ class _Question:
 
     def __post_init__(self) -> None:
         linears = tuple(
-            (name, linear.terms, linear.folds, linear.early)
+            (name, linear.terms, linear.folds, linear.early, linear.fold_first)
             for name, linear in self.packed.linears.items()
         )
         structure = hash((self.packed.slots, linears))

@@ -67,29 +67,45 @@ def distinct(source: np.ndarray, result: np.ndarray, shift: np.ndarray, modulus:
 
 
 def split_with(
-    shifts: Shifts, mask: int, prices: Prices, limbs: int, *, sent: bool = False
+    shifts: Shifts,
+    mask: int,
+    prices: Prices,
+    limbs: int,
+    *,
+    sent: bool = False,
+    late: bool = False,
 ) -> Split:
-    """The split with the given bits in baby steps, at ``limbs`` limbs of the input."""
+    """The split with the given bits in baby steps, at ``limbs`` limbs of the input.
+
+    With ``late`` inner sums are not rescaled before their giant rotation, whatever that costs.
+    """
     baby, giant = shifts.shift & mask, shifts.shift & ~mask
     babies = _distinct(shifts.source, baby, shifts.modulus)
     giants = _distinct(shifts.result, giant, shifts.modulus)
     results = int(np.unique(shifts.result).size)
     sums = giants + int(np.unique(shifts.result[giant == 0]).size)
     rotate, rescale = prices("rotate", limbs), prices("rescale", limbs)
-    late = giants * rotate + results * rescale
+    at_end = giants * rotate + results * rescale
     soon = giants * prices("rotate", limbs - 1) + sums * rescale
-    price = min(late, soon) + shifts.shift.size * (
+    early = soon < at_end and not late
+    price = (soon if early else at_end) + shifts.shift.size * (
         prices("multiply_plain", limbs) + prices("add", limbs)
     )
     if sent:
         price += babies * (prices("encode", limbs) + prices("encrypt", limbs))
     else:
         price += babies * rotate
-    return Split(mask, soon < late, babies, giants, sums, price, sent)
+    return Split(mask, early, babies, giants, sums, price, sent)
 
 
 def best_split(
-    shifts: Shifts, prices: Prices, limbs: int, *, baby: int = 0, sent: bool = False
+    shifts: Shifts,
+    prices: Prices,
+    limbs: int,
+    *,
+    baby: int = 0,
+    sent: bool = False,
+    late: bool = False,
 ) -> Split:
     """The cheapest split, or that with ``baby`` baby steps.
 
@@ -99,6 +115,7 @@ def best_split(
         limbs: of the input.
         baby: number of baby steps, a power of two; 0 for the cheapest.
         sent: whether baby steps may also come from the client.
+        late: whether rescaling must wait for the giant steps.
     """
     bits = (shifts.modulus - 1).bit_length()
     if baby:
@@ -106,9 +123,12 @@ def best_split(
     else:
         low = [(1 << b) - 1 for b in range(bits + 1)]
         masks = [*low, *((shifts.modulus - 1) & ~mask for mask in low[1:-1])]
-    found = [split_with(shifts, mask, prices, limbs) for mask in masks]
-    if sent:
-        found += [split_with(shifts, mask, prices, limbs, sent=True) for mask in masks]
+    ways = (False, True) if sent else (False,)
+    found = [
+        split_with(shifts, mask, prices, limbs, sent=way, late=late)
+        for way in ways
+        for mask in masks
+    ]
     return min(found, key=lambda split: split.price)
 
 

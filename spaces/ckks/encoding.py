@@ -37,6 +37,7 @@ DOCS: Mapping[str, tuple[str, str]] = {
     "input_packing": ("", "how the client lays out its input"),
     "embedding": ("", "layout of linear layers"),
     "baby": ("1", "baby steps of linear layers; 0: least predicted time"),
+    "rescaling": ("", "when linear layers rescale: after their sums, or as soon as it saves time"),
     "activation": ("", "what stands at activations that are no polynomials"),
     "degree": ("1", "degree of fitted polynomials and signs"),
     "margin": ("1", "by how much fitted intervals exceed the range seen"),
@@ -99,14 +100,14 @@ class Encoding:
             secret_weight=values["secret_weight"] or None,
             input_packing=values["input_packing"],
             layers=tuple(
-                LayerPacking(site, embedding, baby)
+                LayerPacking(site, embedding, baby, values.get("rescaling", "last"))
                 for site, embedding, baby in zip(
                     self._linears,
                     _each(values.get("embedding", "fold"), len(self._linears)),
                     _each(values.get("baby", 0), len(self._linears)),
                     strict=True,
                 )
-                if (embedding, baby) != ("fold", 0)
+                if (embedding, baby, values.get("rescaling")) != ("fold", 0, "last")
             ),
             activations=activations,
             bootstraps=tuple(
@@ -158,6 +159,7 @@ class Encoding:
         if self._linears:
             yield "embedding", _vector(Choice(_unique(config.embedding)), layers)
             yield "baby", _vector(Ordinal(_unique(config.baby)), layers)
+            yield "rescaling", Choice(_unique(config.rescaling))
         if self._foreign:
             sites = len(self._foreign) if config.per_site else 0
             yield "activation", _vector(Choice(_unique(self._kinds)), sites)

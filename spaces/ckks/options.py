@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from spaces.ckks.params import ActivationKind, Embedding, InputPacking, RingType
+from spaces.ckks.params import ActivationKind, Embedding, InputPacking, Rescaling, RingType
 
 Span = tuple[int, int]
 
@@ -87,6 +87,12 @@ class CkksConfig(BaseModel):
         min_length=1,
         description="Baby steps of linear layers, powers of two; 0: the split with the least "
         "predicted time.",
+    )
+    rescaling: tuple[Rescaling, ...] = Field(
+        ("last", "soon"),
+        min_length=1,
+        description="When all linear layers rescale: after their sums (most precise), or as soon "
+        "as that saves time.",
     )
     per_layer: bool = Field(True, description="Choose embedding and baby steps for each layer.")
     activation: tuple[ActivationKind, ...] = Field(

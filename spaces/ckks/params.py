@@ -16,6 +16,7 @@ from search.api.errors import ConfigError
 RingType = Literal["standard", "conjugate_invariant"]
 InputPacking = Literal["plain", "rotated", "columns"]
 Embedding = Literal["fold", "square"]
+Rescaling = Literal["last", "soon"]
 Drops = Literal["each", "paired"]
 ActivationKind = Literal["own", "square", "polynomial", "sign_relu"]
 
@@ -60,11 +61,15 @@ class LayerPacking:
         embedding: ``fold``: partial sums of the wide input are added at the end by rotations, so
             that there are no more diagonals than (padded) outputs. ``square``: no such sums.
         baby: baby steps (a power of two, or 0 for the split with the least predicted time).
+        rescaling: ``last``: after giant steps and partial sums, which leaves the least noise.
+            ``soon``: before partial sums, and before giant steps where that is faster. Later
+            rotations have one limb less, but each partial sum doubles the variance of the noise.
     """
 
     site: str
     embedding: Embedding = "fold"
     baby: int = 0
+    rescaling: Rescaling = "last"
 
 
 @dataclass(frozen=True)
@@ -104,27 +109,27 @@ class CkksParams:
         layers: per linear layer; layers that are not named have the defaults.
         activations: per activation; those not named have the default ``own``.
         bootstraps: sites before which the ciphertext is refreshed.
+        drops: ``each``: every square and every linear map drops a prime. ``paired``: a square
+            that only linear maps read drops none, and the prime that each of these drops has the
+            bits of the scale and of the weights together: fewer and larger primes. Time depends on
+            their number, not on their size.
     """
 
     log_n: int
     chain: Chain
     scale: int
-        drops: ``each``: every square and every linear map drops a prime. ``paired``: a square
-            that only linear maps read drops none, and the prime that each of these drops has the
-            bits of the scale and of the weights together: fewer and larger primes. Time depends on
-            their number, not on their size.
     ring: RingType = "standard"
     secret_weight: int | None = None
     input_packing: InputPacking = "plain"
     layers: tuple[LayerPacking, ...] = ()
     activations: tuple[ActivationChoice, ...] = ()
     bootstraps: tuple[str, ...] = ()
+    drops: Drops = "each"
 
     @property
     def n(self) -> int:
         """Ring dimension."""
         return int(2**self.log_n)
-    drops: Drops = "each"
 
     @property
     def slots(self) -> int:
@@ -164,12 +169,12 @@ class CkksParams:
                     ActivationChoice(**_mapping(e)) for e in data.get("activations", ())
                 ),
                 bootstraps=tuple(str(site) for site in data.get("bootstraps", ())),
+                drops=data.get("drops", "each"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
                 "not a CKKS configuration (expected {'log_n': ..., 'chain': {'first': ..., "
                 f"'levels': [...], 'special': [...]}}, 'scale': ...}}; {type(error).__name__}: "
-                drops=data.get("drops", "each"),
                 f"{error})"
             ) from error
 

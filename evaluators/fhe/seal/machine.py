@@ -120,8 +120,12 @@ class Machine:
         results = []
         for sums, bias in zip(weights.sums, weights.bias, strict=True):
             cipher = self._giant_steps(step, sums, babies)
+            if not step.early and not step.fold_first:
+                self._evaluator.rescale_to_next_inplace(cipher)
             for fold in step.folds:
                 self._evaluator.add_inplace(cipher, self._rotated(cipher, fold))
+            if step.fold_first:
+                self._evaluator.rescale_to_next_inplace(cipher)
             cipher.scale = self._planned(step, cipher)
             if bias is not None:
                 self._evaluator.add_plain_inplace(cipher, bias)
@@ -138,7 +142,7 @@ class Machine:
         sums: Mapping[int, list[tuple[int, int, Any]]],
         babies: Mapping[tuple[int, int], Any],
     ) -> Any:
-        """The sum over giant steps of rotated inner sums, rescaled."""
+        """The sum over giant steps of rotated inner sums, rescaled if the step is ``early``."""
         evaluator = self._evaluator
         total = None
         for giant, entries in sums.items():
@@ -150,8 +154,6 @@ class Machine:
                 total = inner
             else:
                 evaluator.add_inplace(total, inner)
-        if not step.early:
-            evaluator.rescale_to_next_inplace(total)
         return total
 
     def _inner_sum(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evaluators.fhe.packed import PackedLinear, PackedNetwork
 
 _FILE = "program.json"
-_VERSION = 1
+_VERSION = 2
 
 
 class Level(Protocol):
@@ -67,6 +67,7 @@ class Step:
         weight_scale: of the diagonals of a linear map.
         folds: rotations of the rotate-and-add steps of a linear map.
         early: whether its inner sums are rescaled before their giant rotation.
+        fold_first: whether its folds come before rescaling.
         plan: instructions of a polynomial; the last one gives its result.
     """
 
@@ -81,6 +82,7 @@ class Step:
     weight_scale: float = 1.0
     folds: tuple[int, ...] = ()
     early: bool = False
+    fold_first: bool = False
     plan: tuple[Instruction, ...] = ()
 
 
@@ -235,6 +237,7 @@ def _step(
         weight_scale=level.weight_scale if linear else 1.0,
         folds=tuple(f % packed.slots for f in linear.folds) if linear else (),
         early=linear.early if linear else False,
+        fold_first=linear.fold_first if linear else False,
         plan=_instructions(node, level, primes),
     )
 

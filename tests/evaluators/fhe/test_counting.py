@@ -15,28 +15,33 @@ from spaces.ckks.params import Chain, CkksParams
 TERMS = (Term(0, 0, 0, 0), Term(0, 0, 1, 0), Term(1, 0, 0, 4), Term(0, 1, 1, 4), Term(1, 1, 1, 0))
 
 
-def linear(early: bool) -> PackedLinear:
+def linear(early: bool, fold_first: bool) -> PackedLinear:
     layout = rows((32,), 16)
-    return PackedLinear("fc", layout, layout, TERMS, (8,), early, lambda index: None, lambda: None)  # type: ignore[arg-type, return-value]
+    return PackedLinear(
+        "fc", layout, layout, TERMS, (8,), early, lambda index: None, lambda: None, fold_first  # type: ignore[arg-type, return-value]
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("early", [False, True])
-def test_linear_map(early: bool) -> None:
+@pytest.mark.parametrize(("early", "first"), [(False, False), (True, False), (False, True)])
+def test_linear_map(early: bool, first: bool) -> None:
     # rotations of both inputs by 1, and of the inner sums of both results by 4; 4 inner sums in all
     expected = {
         ("rotate", 5): 2,
         ("multiply_plain", 5): 5,
         ("add", 5): 5 - 4,
         ("rescale", 5): 4 if early else 2,
-        ("rotate", 4): 2,
-        ("add", 4): 2,
+        ("rotate", 4): 0,
+        ("add", 4): 0,
         ("add_plain", 4): 2,
     }
-    late = 4 if early else 5
+    late, folded = 4 if early else 5, 5 if first else 4
     expected["rotate", late] += 2
     expected["add", late] += 4 - 2
+    expected["rotate", folded] += 2
+    expected["add", folded] += 2
+    expected = {key: count for key, count in expected.items() if count}
     counted: dict[tuple[str, int], int] = {}
-    for count in linear_counts(linear(early), 5, 4):
+    for count in linear_counts(linear(early, first), 5, 4):
         key = (count.operation, count.limbs)
         counted[key] = counted.get(key, 0) + count.count
     assert counted == expected

@@ -34,7 +34,7 @@ def test_counting_by_distances_is_counting_by_products(networks, source, result,
     assert found is not None
     products = place(linear.matrix, one, two, SLOTS, found.sums)
     shifts = distinct(products.source, products.result, products.shift, products.modulus)
-    price = PRICES("rotate", 2) + PRICES("add", 2)
+    price = PRICES("rotate", 3) + PRICES("add", 3)  # before rescaling
     rest = found.price - found.split.price
     assert rest == pytest.approx(len(products.folds) * two.ciphertexts * price)
     assert found.folds == products.folds
@@ -52,6 +52,29 @@ def test_sums_over_inputs_alone_where_that_is_cheaper() -> None:
     assert found is not None
     assert not found.sums.carry
     assert found.folds == (2048, 1024, 512, 256, 128)
+
+
+def test_folds_and_giant_steps_come_before_rescaling_unless_soon_is_chosen() -> None:
+    linear = Linear(csr_array(np.ones((64, 512))), np.zeros(64))
+    source, result = rows((512,), SLOTS), rows((64,), SLOTS)
+    last = edge(linear).evaluation(source, result)
+    soon = edge(linear, packing=LayerPacking("a", rescaling="soon")).evaluation(source, result)
+    assert last is not None
+    assert soon is not None
+    assert last.folds == soon.folds == (256, 128, 64)
+    assert (last.fold_first, last.split.early) == (True, False)
+    assert (soon.fold_first, soon.split.early) == (False, True)
+    fewer = PRICES("rotate", 2) + PRICES("add", 2)
+    assert soon.price - soon.split.price == pytest.approx(3 * fewer)
+    assert soon.price < last.price
+
+
+def test_nothing_is_folded_first_without_folds() -> None:
+    linear = Linear(csr_array(np.ones((64, 64))), np.zeros(64))
+    found = edge(linear).evaluation(rows((64,), SLOTS), rows((64,), SLOTS))
+    assert found is not None
+    assert not found.folds
+    assert not found.fold_first
 
 
 def test_square_embedding_cannot_shrink_a_period() -> None:

@@ -111,6 +111,8 @@ def test_every_operation_that_adds_noise_is_a_source() -> None:
     assert found[Source("x", "fresh")].white > 0
     assert found[Source("square1", "relinearise")].white < found[Source("square1", "rescale")].white
     assert found[Source("fc0", "giant")].white < found[Source("fc0", "early giant")].white
+    assert found[Source("fc0", "first fold")] == found[Source("fc0", "giant")]
+    assert found[Source("fc0", "first fold")].white < found[Source("fc0", "fold")].white
     halved = variances(graph, replace(params, scale=25))
     ratio = halved[Source("fc0", "rescale")].white / found[Source("fc0", "rescale")].white
     assert ratio == pytest.approx(4)

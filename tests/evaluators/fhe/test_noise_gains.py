@@ -54,7 +54,7 @@ def test_gains_are_squared_derivatives(packed: tuple[PackedNetwork, CkksParams])
     assert set(gains.sources) <= set(variances(network.graph, params))
     for index, source in enumerate(gains.sources):
         errors = []
-        for _ in range(6):
+        for _ in range(12):
 
             def add(where: Source, values: np.ndarray, source: Source = source) -> np.ndarray:
                 if where != source:
@@ -71,7 +71,7 @@ def test_biased_noise_counts_by_slot() -> None:
     graph, params = block()
     network = pack(graph, params.slots, params)
     gains = analyse(network, IMAGES[:1])
-    place = gains.sources.index(Source("fc2", "fold"))
+    place = gains.sources.index(Source("fc2", "rescale"))
     # The outputs stand in the first slots, where the profile is far above its mean.
     assert gains.biased[place].max() > 1000 * gains.biased[place].min()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,14 +17,24 @@ from evaluators.fhe.noise_walk import (
     forward_program,
     positions,
     spread,
+    sums,
 )
 from evaluators.fhe.packing import pack
 from evaluators.fhe.seal_host import block
 from evaluators.fhe.slot_run import run_linear
+from spaces.ckks.params import CkksParams, LayerPacking, Rescaling
 
 
-def test_linear_maps_forwards_and_backwards_are_transposed() -> None:
+def with_rescaling(params: CkksParams, rescaling: Rescaling) -> CkksParams:
+    """The configuration with that choice for all layers of the block."""
+    layers = tuple(LayerPacking(f"fc{i}", rescaling=rescaling) for i in range(3))
+    return replace(params, layers=layers)
+
+
+@pytest.mark.parametrize("rescaling", ["last", "soon"])
+def test_linear_maps_forwards_and_backwards_are_transposed(rescaling: Rescaling) -> None:
     graph, params = block()
+    params = with_rescaling(params, rescaling)
     network = pack(graph, params.slots, params)
     random = np.random.default_rng(0)
     for linear in network.linears.values():
@@ -33,8 +45,12 @@ def test_linear_maps_forwards_and_backwards_are_transposed() -> None:
         seen: list[Source] = []
         back = backward_linear(linear, x, grad, lambda source, *_, to=seen: to.append(source))
         assert np.sum((y - linear.bias()) * grad) == pytest.approx(np.sum(x * back))
-        assert Source(linear.name, "rescale") in seen
-        assert seen.count(Source(linear.name, "fold")) == len(linear.folds)
+        assert seen.count(Source(linear.name, "rescale")) == (
+            len(sums(linear)) if linear.early else linear.result.ciphertexts
+        )
+        assert linear.fold_first == (rescaling == "last")
+        part = "first fold" if linear.fold_first else "fold"
+        assert seen.count(Source(linear.name, part)) == len(linear.folds)
         assert seen.count(Source(linear.name, "baby")) == len(linear.babies)
 
 
@@ -54,6 +70,27 @@ def test_programs_forwards_and_backwards(gate: bool) -> None:
     assert back == pytest.approx(slope, abs=1e-6)
     assert any(part.startswith("relinearise") for part in seen)
     assert len(seen) == len(set(seen))
+
+
+def test_partial_sums_double_what_rescaling_leaves_unless_it_comes_last() -> None:
+    graph, params = block()
+    random = np.random.default_rng(0)
+
+    def add(source: Source, values: np.ndarray) -> np.ndarray:
+        if source.part != "rescale":
+            return values
+        return values + random.standard_normal(values.shape)
+
+    variance = {}
+    for rescaling in ("last", "soon"):
+        found = pack(graph, params.slots, with_rescaling(params, rescaling)).linears["fc1"]
+        linear = replace(found, early=False)
+        x = np.zeros((1, linear.source.ciphertexts, params.slots))
+        variance[rescaling] = forward_linear(linear, x, add).var() - linear.bias().var()
+    folds = len(linear.folds)
+    assert folds
+    assert variance["last"] == pytest.approx(1, rel=0.2)
+    assert variance["soon"] == pytest.approx(2**folds, rel=0.5)
 
 
 def test_noise_of_weights_meets_the_energy_of_values() -> None:

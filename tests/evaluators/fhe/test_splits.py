@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from evaluators.fhe.costs import shipped_times
 from evaluators.fhe.prices import Prices
@@ -69,4 +70,8 @@ def test_early_rescaling_is_chosen_by_price() -> None:
     late = 63 * PRICES("rotate", 8) + PRICES("rescale", 8)
     soon = 63 * PRICES("rotate", 7) + 64 * PRICES("rescale", 8)
     assert split.early == (soon < late)
+    kept = split_with(shifts, 63, PRICES, 8, late=True)
+    assert not kept.early
+    assert kept.price - split.price == pytest.approx(late - min(late, soon))
+    assert not best_split(shifts, PRICES, 8, late=True).early
     assert not split_with(every(4, 4), 3, PRICES, 8).early

@@ -19,6 +19,7 @@ NET = Layers(
     )
 )
 BASE = {"log_n": 14, "scale": 30, "headroom": 6, "special_gap": 12, "input_packing": "plain"}
+FULL = {**BASE, "rescaling": "last"}
 
 
 def encoding(layers: Layers | None = NET, **options: Any) -> Encoding:
@@ -30,35 +31,35 @@ def names(of: Encoding) -> list[str]:
 
 
 def test_a_default_search_has_few_parameters() -> None:
-    assert names(encoding()) == [*BASE, "degree"]
+    assert names(encoding()) == [*BASE, "rescaling", "degree"]
     assert names(encoding(None, depth=5)) == list(BASE)
     assert all(p.doc and p.unit is not None for p in encoding().params)
 
 
 def test_options_with_one_value_are_fixed_and_no_parameters() -> None:
     fixed = encoding(log_n=(14,), scale=(30, 30), degree=(7,))
-    assert names(fixed) == ["headroom", "special_gap", "input_packing"]
+    assert names(fixed) == ["headroom", "special_gap", "input_packing", "rescaling"]
     assert fixed.complete({})["scale"] == 30
-    assert fixed.decode({k: BASE[k] for k in names(fixed)}).log_n == 14
+    assert fixed.decode({k: FULL[k] for k in names(fixed)}).log_n == 14
 
 
 def test_a_point_becomes_a_configuration() -> None:
-    params = encoding().decode({**BASE, "degree": 7})
+    params = encoding().decode({**FULL, "degree": 7})
     fitted = tuple(ActivationChoice(s, "polynomial", 7, 2.0) for s in ("r1", "r2"))
     assert params == CkksParams(14, Chain(36, (30,) * 9, (48,)), 30, activations=fitted)
 
 
 def test_the_chain_follows_the_degree_unless_given() -> None:
-    lengths = [len(encoding().decode({**BASE, "degree": d}).chain.levels) for d in (7, 15, 27)]
+    lengths = [len(encoding().decode({**FULL, "degree": d}).chain.levels) for d in (7, 15, 27)]
     assert lengths == [9, 11, 13]
-    spare = encoding(spare_levels=(0, 2)).decode({**BASE, "degree": 7, "spare_levels": 2})
+    spare = encoding(spare_levels=(0, 2)).decode({**FULL, "degree": 7, "spare_levels": 2})
     assert len(spare.chain.levels) == 11
-    assert len(encoding(levels=4).decode({**BASE, "degree": 7}).chain.levels) == 4
+    assert len(encoding(levels=4).decode({**FULL, "degree": 7}).chain.levels) == 4
     assert len(encoding(None, depth=3).decode(BASE).chain.levels) == 3
 
 
 def test_the_special_prime_is_cut_at_the_largest_size() -> None:
-    high = {**BASE, "scale": 45, "headroom": 10, "degree": 7}
+    high = {**FULL, "scale": 45, "headroom": 10, "degree": 7}
     assert encoding().decode(high).chain.special == (60,)
 
 
@@ -73,7 +74,7 @@ def test_vectors_over_layers_sites_and_levels() -> None:
     assert domains["activation"] == Vector(Choice(("polynomial", "square")), 2)
     assert domains["level_offset"] == Vector(Integer(-1, 1), 13)
     params = wide.decode(
-        {**BASE, "embedding": ("fold", "square", "fold"), "baby": (0, 4, 0),
+        {**FULL, "embedding": ("fold", "square", "fold"), "baby": (0, 4, 0),
          "activation": ("square", "polynomial"), "degree": (7, 15), "margin": (2.0, 2.0),
          "level_offset": (-1, 1, 0) + (0,) * 10}
     )  # fmt: skip
@@ -85,19 +86,30 @@ def test_vectors_over_layers_sites_and_levels() -> None:
     assert params.chain.levels == (29, 31, 30, 30, 30, 30, 30, 30)
 
 
+def test_all_linear_layers_rescale_alike() -> None:
+    soon = encoding(per_layer=True).decode({**FULL, "rescaling": "soon", "degree": 7})
+    assert soon.layers == tuple(LayerPacking(s, rescaling="soon") for s in NET.linears)
+    only = encoding(rescaling=("soon",), embedding=("fold", "square"))
+    assert "rescaling" not in names(only)
+    mixed = only.decode({**BASE, "embedding": ("square", "fold", "fold"), "degree": 7})
+    assert [(c.embedding, c.rescaling) for c in mixed.layers] == [
+        ("square", "soon"), ("fold", "soon"), ("fold", "soon")
+    ]  # fmt: skip
+
+
 def test_degree_counts_only_where_something_is_fitted() -> None:
     chosen = encoding(activation=("square", "polynomial"), margin=(1.5, 2.0))
     (degree,) = [p for p in chosen.params if p.name == "degree"]
     assert degree.when == {"activation": ("polynomial",)}
-    point = {**BASE, "activation": "square"}
+    point = {**FULL, "activation": "square"}
     assert not chosen.domain_violations(point)
     assert chosen.decode(point).activations[0] == ActivationChoice("r1", "square")
-    assert chosen.domain_violations({**BASE, "activation": "polynomial"})
+    assert chosen.domain_violations({**FULL, "activation": "polynomial"})
 
 
 def test_bootstraps_and_secrets() -> None:
     big = encoding(bootstrap=True, library="lattigo", secret_weight=(0, 192), levels=6)
-    point = {**BASE, "secret_weight": 192, "bootstrap": (False, True, False), "degree": 7}
+    point = {**FULL, "secret_weight": 192, "bootstrap": (False, True, False), "degree": 7}
     params = big.decode(point)
     assert (params.secret_weight, params.bootstraps) == (192, ("fc2",))
     assert big.decode({**point, "secret_weight": 0}).secret_weight is None
@@ -107,13 +119,13 @@ def test_bootstraps_and_secrets() -> None:
     "change", [{"scale": 70}, {"scale": 30.0}, {"scale": (30,)}, {"log_n": 11}]
 )
 def test_values_outside_their_domain_are_told(change: dict[str, Any]) -> None:
-    (violation,) = encoding().domain_violations({**BASE, "degree": 7, **change})
+    (violation,) = encoding().domain_violations({**FULL, "degree": 7, **change})
     assert violation.rule == "domain"
     assert next(iter(change)) in violation.detail
 
 
 def test_missing_values_are_told() -> None:
-    assert len(encoding().domain_violations({})) == 6
+    assert len(encoding().domain_violations({})) == 7
 
 
 def test_signs_of_impossible_degree() -> None:

@@ -91,8 +91,9 @@ def test_an_insecure_point_passes_only_with_the_word() -> None:
 
 def test_a_chain_of_given_length_may_be_too_short() -> None:
     found = space(NET, levels=4, degree=(3, 15))
-    assert not found.check({**LEGAL, "degree": 3})
-    (violation,) = found.check({**LEGAL, "degree": 15})
+    legal = {**LEGAL, "rescaling": "last"}
+    assert not found.check({**legal, "degree": 3})
+    (violation,) = found.check({**legal, "degree": 15})
     assert (violation.rule, violation.excess) == ("depth", 2)
     with pytest.raises(ConfigError, match="got 4; the network needs 5, 1 more"):
         space(levels=4)
