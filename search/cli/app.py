@@ -150,7 +150,7 @@ def show(
     run_directory: opt.Run,
     trial: Annotated[
         int | None,
-        typer.Argument(metavar="[TRIAL]", help="Trial number (default: the study).", min=0),
+        typer.Argument(metavar="TRIAL", help="Trial number (default: the study).", min=0),
     ] = None,
     storage: opt.Storage = None,
     every: Annotated[bool, typer.Option("--all", help="Show every trial of a long study.")] = False,
@@ -187,23 +187,29 @@ def report(
 @app.command()
 def export(
     run_directory: opt.Run,
-    trial: Annotated[
-        int, typer.Argument(metavar="TRIAL", help="Trial number.", min=0, show_default=False)
-    ],
+    number: Annotated[
+        int | None,
+        typer.Argument(metavar="TRIAL", help="Trial number; else all on the front.", min=0),
+    ] = None,
     target: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder to write into.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(metavar="DIR", help="Folder to write into; else RUN/export/trial-N."),
+    ] = None,
+    trial: Annotated[
+        list[int], typer.Option("--trial", help="Trial number, again for more.", min=0)
+    ] = [],  # noqa: B006
     plugin: opt.Plugins = [],  # noqa: B006
     storage: opt.Storage = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Write one trial as an artefact to deploy: weights, plan, program, facts."""
+    """Write trials as artefacts to deploy: weights, plan, program, facts, encrypted inference."""
     from search.cli.export import export_run
 
+    numbers = [*([] if number is None else [number]), *trial]
     export_run(
-        run_directory, trial, target, plugins=plugin, storage=storage, json=json, quiet=quiet
+        run_directory, numbers, target, plugins=plugin, storage=storage, json=json, quiet=quiet
     )
 
 

@@ -195,8 +195,10 @@ def _copy_weights(
         if source is None and shared is not None and shared.name == stored:
             source = shared
         if source is None or not source.is_file():
+            kept = isinstance(method, SharesWeights)
+            where = "is not in the cache (CIPHER_SEARCH_CACHE)" if kept else "is missing"
             left_out[name] = (
-                f"the artefact {stored!r} is missing" if stored else "the trial trained no weights"
+                f"the artefact {stored!r} {where}" if stored else "the trial trained no weights"
             )
             continue
         files[name] = directory / name

@@ -34,11 +34,10 @@ class Inference:
     """The network of a folder with fresh keys.
 
     Args:
-        folder: with model, program and slots.
+        folder: with the program and where its inputs and outputs stand.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.model: Mapping[str, Any] = json.loads((folder / MODEL).read_text(encoding="utf-8"))
         self._program = program = Program.read(folder / PROGRAM)
         with np.load(folder / SLOTS) as slots:
             self._inputs, self._outputs = slots["inputs"], slots["outputs"]
@@ -68,6 +67,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path = Path(__file__).p
     """Run from the command line; 0 if all went well."""
     options = _options(arguments)
     try:
+        if options.sample is None:  # what is wrong with it is told before keys are made
+            image = _read(options.image, folder, options.normalise)
         inference = Inference(folder)
         if options.keep_keys is not None:
             inference.keys.save(options.keep_keys)
@@ -75,10 +76,13 @@ def main(arguments: Sequence[str] | None = None, folder: Path = Path(__file__).p
         print(f"setup: {setup}")
         if options.sample is not None:
             return _samples(inference, folder / SAMPLES, options.sample)
-        return _image(inference, options.image, options.normalise)
+        for number, row in enumerate(image):
+            output = _one(inference, number, row)
+            print(f"  outputs: {' '.join(f'{value:.5g}' for value in output)}")
     except (EngineError, OSError, ValueError) as error:
         print(f"infer.py: {error}", file=sys.stderr)
         return 2
+    return 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -114,21 +118,29 @@ def _samples(inference: Inference, file: Path, count: int) -> int:
     return 0
 
 
-def _image(inference: Inference, file: Path, normalise: bool) -> int:
+def _read(file: Path, folder: Path, normalise: bool) -> np.ndarray:
+    """Inputs ``[n, elements]`` of a file.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or does not hold inputs of this network.
+    """
+    model = _model(folder)
     x = np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
-    shape = tuple(inference.model["input_shape"])
+    shape = tuple(model["input_shape"])
+    if not x.size or x.shape not in (shape, x.shape[:1] + shape):
+        expected = ", ".join(map(str, shape))
+        raise ValueError(
+            f"{file}: shape {list(x.shape)} (expected [{expected}] or [n, {expected}])"
+        )
     if not np.isfinite(x).all():
         raise ValueError(f"{file}: holds values that are not finite")
-    if x.size == 0 or x.size % math.prod(shape) or x.shape not in (shape, x.shape[:1] + shape):
-        expected = ", ".join(map(str, shape))
-        raise ValueError(f"{file}: shape {x.shape} (expected [{expected}] or [n, {expected}])")
     x = x.reshape(-1, *shape)
-    if normalise:
-        x = _normalised(x, inference.model)
-    for number, row in enumerate(x):
-        output = _one(inference, number, row.reshape(-1))
-        print(f"  outputs: {' '.join(f'{value:.5g}' for value in output)}")
-    return 0
+    return (_normalised(x, model) if normalise else x).reshape(len(x), -1)
+
+
+def _model(folder: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+    return found
 
 
 def _normalised(x: np.ndarray, model: Mapping[str, Any]) -> np.ndarray:

@@ -134,10 +134,9 @@ def _node(
 
 
 def _packing(node: Node, packed: PackedNetwork, params: CkksParams) -> dict[str, Any]:
-    linear, chosen = packed.linears[node.name], params.layer(node.name)
+    linear = packed.linears[node.name]
     return {
-        "embedding": chosen.embedding,
-        "baby_chosen": chosen.baby,
+        "chosen": to_plain(params.layer(node.name)),
         "diagonals": len(linear.terms),
         "rotations": linear.rotations,
         "baby_steps": sorted({step % packed.slots for _, step in linear.babies}),

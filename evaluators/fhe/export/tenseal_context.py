@@ -98,6 +98,7 @@ def context_script(
         sizes=data["coeff_mod_bit_sizes"],
         scale=params.scale,
         steps=list(steps or ()),
+        known="" if steps is not None else ": not known without the network",
         relinearise=relinearise is not False,
         cannot=cannot,
         high=high,
@@ -121,7 +122,7 @@ PRIMES = [
 {primes}]
 BITS = {sizes}
 SCALE = 2.0**{scale}
-STEPS = {steps}  # rotations that need a Galois key
+STEPS = {steps}  # rotations that need a Galois key{known}
 RELINEARISE = {relinearise}
 
 

@@ -36,7 +36,7 @@ def candidate(workload: Any, folder: Path, seed: int = 0, **choices: Any) -> Can
 
 
 def test_the_graph_is_the_network(workload: ImageClassification, tmp_path: Path) -> None:
-    graph = graph_for(candidate(workload, tmp_path), workload, "test", None)  # type: ignore[arg-type]
+    graph = graph_for(candidate(workload, tmp_path), workload, "test", None)
     x = workload.data.validation.x[:20]
     with torch.no_grad():
         expected = workload.build(0).eval()(x).numpy()
@@ -52,7 +52,7 @@ def test_chains_share_a_graph_and_other_weights_do_not(
         first, payload=dataclasses.replace(PARAMS, scale=25, log_n=14)
     )
     graphs = [
-        graph_for(c, workload, "test", None)  # type: ignore[arg-type]
+        graph_for(c, workload, "test", None)
         for c in (first, other_chain, candidate(workload, tmp_path, seed=1))
     ]
     assert graphs[0] is graphs[1]
@@ -62,12 +62,12 @@ def test_chains_share_a_graph_and_other_weights_do_not(
 def test_choices_of_activations(relu: ImageClassification, tmp_path: Path) -> None:
     choice = ActivationChoice("act1", "polynomial", 7, 1.5)
     made = candidate(relu, tmp_path, activations=(choice,))
-    nodes = {n.name: n for n in graph_for(made, relu, "test", None).nodes}  # type: ignore[arg-type]
+    nodes = {n.name: n for n in graph_for(made, relu, "test", None).nodes}
     polynomial = nodes["act1"].polynomial
     assert polynomial is not None
     assert (polynomial.function, len(polynomial.coefficients) <= 8) == ("relu", True)
     with pytest.raises(ConfigError, match="act1: relu is no polynomial"):
-        graph_for(candidate(relu, tmp_path), relu, "test", None)  # type: ignore[arg-type]
+        graph_for(candidate(relu, tmp_path), relu, "test", None)
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,4 @@ def test_what_cannot_be_read(
 ) -> None:
     made = dataclasses.replace(candidate(workload, tmp_path), **changed)
     with pytest.raises(EvaluationError, match=message):
-        graph_for(made, workload, "test", None)  # type: ignore[arg-type]
+        graph_for(made, workload, "test", None)
