@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from search.api.candidate import Candidate
 from search.api.errors import ConfigError, EvaluationError
+from spaces.ckks.params import CkksParams
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,8 @@ def trained_network(
     """The network of ``candidate`` with its weights, in evaluation mode on ``device``.
 
     Args:
-        candidate: with a plan as payload.
+        candidate: with a plan as payload, or a CKKS configuration: then it is the workload's own
+            network, before polynomials take the place of activations.
         workload: builds the network.
         evaluator: name for messages.
         device: where.
@@ -62,7 +64,7 @@ def trained_network(
         EvaluationError: no weights, weights that do not fit, a payload that is no plan, or a
             narrower comparison.
     """
-    from search.workloads.plan import network_of
+    from search.workloads.plan import load_weights, network_of
 
     payload: Any = candidate.payload
     if candidate.weights is None:
@@ -70,6 +72,9 @@ def trained_network(
             f"candidate {candidate.digest}: {evaluator} needs trained weights (got none). "
             "Use a method that trains, such as finetune."
         )
+    if isinstance(payload, CkksParams):
+        own: torch.nn.Module = load_weights(workload.build(0), candidate.weights)
+        return own.to(device).eval()
     if not isinstance(payload, ChoosesOperators):
         raise EvaluationError(
             f"candidate {candidate.digest}: no network can be built from a payload of type "
