@@ -125,6 +125,7 @@ def on_seal(
     return {
         **described(params),
         "input_packing": params.input_packing,
+        "drops": params.drops,
         **figures(run, case),
         "upload_mb": round(upload_mb(sent, limbs, params.n), 3),
         "key_mb": round(float(keyed[0]), 1),

@@ -22,13 +22,12 @@ LeNet takes 16 GB on Orion.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from ckks_search import found
 from ckks_shared import (
     NETWORKS,
     Case,
@@ -36,27 +35,18 @@ from ckks_shared import (
     facts,
     on_orion,
     on_seal,
-    packed_for,
     ratio,
     rounded,
     times_of,
     trained,
 )
 
-from evaluators.fhe.costs import OperationTimes
 from evaluators.fhe.orion.shipped import shipped
-from evaluators.fhe.packed import PackedNetwork
-from evaluators.fhe.prediction import modelled_bits, predicted_latency
-from evaluators.fhe.static_batch import ParamArrays, static_batch
 from search.api.errors import SearchError
-from spaces.ckks.params import Chain, CkksParams, InputPacking, LayerPacking
+from spaces.ckks.params import Chain, CkksParams
 from spaces.ckks.security import Security
 
 WANTED = 1.5
-PACKINGS: tuple[InputPacking, ...] = ("plain", "rotated", "columns")
-HEADROOM = (5, 7)  # bits of the first prime beyond the scale
-TRIES = 4  # encrypted runs until the precision is really there
-RESERVE = 0.3  # bits; precision varies by as much over keys and images
 
 
 def main() -> None:
@@ -101,9 +91,9 @@ def compared(case: Case, keys: int, *, with_orion: bool) -> None:
     tutorial = tutorial_params(case.depth)
     keep("tutorial", on_seal(case, tutorial, times, keys=keys))
     target = rows.get("orion", {}).get("bits") or 11.0
-    keep("ours", found(case, times, target, PACKINGS, keys))
-    keep("ours plain", found(case, times, target, ("plain",), keys))
-    keep("ours precise", found(case, times, rows["tutorial"]["bits"], PACKINGS, keys))
+    keep("ours", found(case, times, target, keys))
+    keep("ours plain", found(case, times, target, keys, ("plain",)))
+    keep("ours precise", found(case, times, rows["tutorial"]["bits"], keys))
     tell({"network": case.name, "run": "summary", "accuracy": case.accuracy, **summary(rows)})
 
 
@@ -142,95 +132,6 @@ def tutorial_params(depth: int) -> CkksParams:
     if log_n is None:
         raise ValueError(f"no ring dimension for {chain.log_qp} bits")
     return CkksParams(log_n, chain, 40)
-
-
-def found(
-    case: Case,
-    times: OperationTimes,
-    bits: float,
-    packings: Sequence[InputPacking],
-    keys: int,
-) -> dict[str, Any]:
-    """The fastest configuration that is measured to have ``bits``, and how it was come by."""
-    aim, row = bits + RESERVE, {}
-    offers = sorted(ways(case, times, packings), key=lambda offer: offer[0])
-    for attempt in range(1, TRIES + 1):
-        ms, params, packed, expected = chosen(case, offers, aim)
-        row = {
-            **on_seal(case, params, times, keys=keys, packed=packed),
-            "wanted_bits": rounded(bits),
-            "predicted_bits": rounded(expected),
-            "predicted_s": rounded(ms / 1e3),
-            "encrypted_tries": attempt,
-            "compared": len(offers),
-        }
-        if row["bits"] >= bits:
-            break
-        aim += bits - row["bits"] + 0.1
-    return row
-
-
-def ways(
-    case: Case, times: OperationTimes, packings: Sequence[InputPacking]
-) -> Iterator[tuple[float, CkksParams, PackedNetwork]]:
-    """(predicted ms, configuration without its chain, packed network) of all that is compared."""
-    sites = [node.name for node in case.graph.nodes if node.linear is not None]
-    choices = itertools.product(("last", "soon"), repeat=len(sites))
-    if len(sites) > 3:  # each takes seconds to pack
-        choices = iter([("last",) * len(sites), ("soon",) * len(sites)])
-    for moments in list(choices):
-        layers = tuple(
-            LayerPacking(site, rescaling=when) for site, when in zip(sites, moments, strict=True)
-        )
-        for log_n, packing in itertools.product((13, 14), packings):
-            chain = Chain(40, (30,) * case.depth, (50,))
-            params = CkksParams(log_n, chain, 30, input_packing=packing, layers=layers)
-            try:
-                packed = packed_for(case, params, times)
-            except SearchError:
-                continue  # it does not fit into the slots
-            yield predicted_latency(packed, params, times).total, params, packed
-
-
-def chosen(
-    case: Case, offers: Sequence[tuple[float, CkksParams, PackedNetwork]], bits: float
-) -> tuple[float, CkksParams, PackedNetwork, float]:
-    """The fastest that is predicted to have ``bits``; of its chains the most precise one.
-
-    Raises:
-        ValueError: there is none.
-    """
-    for ms, params, packed in offers:
-        sets = chains(params, case.depth)
-        feasible = static_batch(packed, ParamArrays.of(sets)).feasible
-        legal = [one for one, good in zip(sets, feasible, strict=True) if good]
-        if not legal:
-            continue
-        expected = [b.mean for b in modelled_bits(packed, legal, case.images[:2])]
-        best = int(np.argmax(expected))
-        if expected[best] >= bits:
-            return ms, legal[best], packed, expected[best]
-    raise ValueError(f"{case.name}: nothing has {bits:.1f} bits")
-
-
-def chains(params: CkksParams, depth: int) -> list[CkksParams]:
-    """``params`` with every chain that is worth comparing: its time is the same under all."""
-    limit = Security().limit(params.log_n) or 0
-    sets = []
-    for scale, more in itertools.product(range(18, 54), HEADROOM):
-        first = scale + more
-        special = min(60, limit - first - depth * scale)
-        if first <= 60 and special >= max(scale, first):
-            sets.append(
-                CkksParams(
-                    params.log_n,
-                    Chain(first, (scale,) * depth, (special,)),
-                    scale,
-                    input_packing=params.input_packing,
-                    layers=params.layers,
-                )  # fmt: skip
-            )
-    return sets
 
 
 def vectors(inputs: int, outputs: int) -> dict[str, Any]:
