@@ -143,6 +143,7 @@ def _packing(node: Node, packed: PackedNetwork, params: CkksParams) -> dict[str,
         "giant_steps": sorted({step % packed.slots for _, step in linear.giants}),
         "folds": [step % packed.slots for step in linear.folds],
         "rescaled_before_giant_steps": linear.early,
+        "folded_before_rescaling": linear.fold_first,
         "source": _layout(linear.source),
     }
 

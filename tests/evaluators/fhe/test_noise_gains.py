@@ -14,7 +14,7 @@ from evaluators.fhe.noise_gains import analyse, forward
 from evaluators.fhe.packed import PackedNetwork
 from evaluators.fhe.packing import pack
 from evaluators.fhe.seal_host import block
-from spaces.ckks.params import Chain, CkksParams
+from spaces.ckks.params import Chain, CkksParams, LayerPacking, Rescaling
 
 IMAGES = np.random.default_rng(1).uniform(-1, 1, (2, 256))
 
@@ -77,13 +77,17 @@ def test_biased_noise_counts_by_slot() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rescaling", ["last", "soon"])
 @pytest.mark.parametrize("special", [31, 45])
 def test_model_is_within_a_bit_of_encryption(
-    packed: tuple[PackedNetwork, CkksParams], special: int
+    packed: tuple[PackedNetwork, CkksParams], special: int, rescaling: Rescaling
 ) -> None:
     from evaluators.fhe.seal.run import run_encrypted
 
     network, params = packed
+    if rescaling == "soon":
+        layers = tuple(LayerPacking(name, rescaling="soon") for name in network.linears)
+        network = pack(network.graph, params.slots, replace(params, layers=layers))
     params = replace(params, chain=Chain(31, params.chain.levels, (special,)))
     deviation = analyse(network, IMAGES).deviations([variances(network.graph, params)])[0]
     run = run_encrypted(network, params, IMAGES, repeats=3)

@@ -17,7 +17,14 @@ from evaluators.fhe.levels import depth
 from evaluators.fhe.packed import PackedNetwork
 from evaluators.fhe.packing import _chosen, pack
 from evaluators.fhe.slot_run import run_linear
-from spaces.ckks.params import Chain, CkksParams, Embedding, InputPacking, LayerPacking
+from spaces.ckks.params import (
+    Chain,
+    CkksParams,
+    Embedding,
+    InputPacking,
+    LayerPacking,
+    Rescaling,
+)
 
 PACKINGS: tuple[InputPacking, ...] = ("plain", "rotated", "columns")
 
@@ -60,6 +67,18 @@ def test_every_choice_gives_the_reference_even_in_many_ciphertexts(
     assert log_n > 5 or any(layout.ciphertexts > 1 for layout in found.layouts.values())
     if embedding == "square":
         assert not any(linear.folds for linear in list(found.linears.values())[1:])
+    agree(found)
+
+
+@pytest.mark.parametrize("rescaling", ["last", "soon"])
+def test_layers_rescale_when_they_are_told_to(networks, agree, rescaling: Rescaling) -> None:
+    graph = networks.mlp()
+    layers = tuple(LayerPacking(n.name, rescaling=rescaling) for n in graph.nodes if n.linear)
+    found = pack(graph, 4096, replace(params(graph, 13), layers=layers))
+    for linear in found.linears.values():
+        assert linear.folds
+        assert linear.fold_first == (rescaling == "last")
+        assert not (linear.early and linear.fold_first)
     agree(found)
 
 

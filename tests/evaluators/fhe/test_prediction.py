@@ -12,7 +12,7 @@ from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.packing import pack
 from evaluators.fhe.prediction import modelled_bits, predicted_latency, simulated_bits
 from evaluators.fhe.seal_host import block
-from spaces.ckks.params import Chain
+from spaces.ckks.params import Chain, LayerPacking
 
 IMAGES = np.random.default_rng(1).uniform(-1, 1, (2, 256))
 
@@ -26,6 +26,28 @@ def test_scale_buys_precision_bit_by_bit_and_no_time() -> None:
     assert high.worst - low.worst == pytest.approx(4, abs=0.01)
     times = shipped_times()
     assert predicted_latency(packed, more, times) == predicted_latency(packed, params, times)
+
+
+def test_rescaling_last_takes_some_time_and_gives_bits() -> None:
+    graph, params = block()
+    layers = tuple(LayerPacking(f"fc{i}", rescaling="soon") for i in range(3))
+    soon = replace(params, layers=layers)
+    found = {}
+    for chosen in (params, soon):
+        packed = pack(graph, params.slots, chosen)
+        bits = modelled_bits(packed, [chosen], IMAGES)[0]
+        found[chosen] = bits.mean, predicted_latency(packed, chosen, shipped_times()).server
+    assert 2 < found[params][0] - found[soon][0] < 5
+    assert 1.02 < found[params][1] / found[soon][1] < 1.3
+
+
+def test_order_of_folds_is_part_of_the_question() -> None:
+    graph, params = block()
+    packed = pack(graph, params.slots, params)
+    linears = {k: replace(v, fold_first=False) for k, v in packed.linears.items()}
+    after = replace(packed, linears=linears)
+    first, second = (modelled_bits(p, [params], IMAGES)[0].mean for p in (packed, after))
+    assert first > second + 2
 
 
 def test_special_prime_near_the_first_costs_precision() -> None:
