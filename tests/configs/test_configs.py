@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 DATA = {"train": 256, "validation": 128, "test": 128}
 EPOCHS = 0.25
+NARROW = {
+    "ckks_mlp": {"hidden": [16]},
+    "ckks_lola": {"channels": 1, "hidden": 16},
+    "ckks_lenet": {"channels": [2, 4], "hidden": 16},
+    "ckks_resnet20": {"width": 2},
+    "ckks_alexnet": {"width": 4, "hidden": 16},
+}
+"""Network -> options that make it narrow; encryption takes time even of two trials."""
 
 configs = pytest.mark.parametrize(
     "config", CONFIGS, ids=lambda c: str(c.relative_to(ROOT / "configs"))
@@ -30,7 +38,23 @@ def smallest(data: Mapping[str, Any]) -> list[str]:
     if "network" in (data.get("workload") or {}):
         sets.append("workload.teacher.epochs=1")
         sets += [f"workload.data.{part}={n}" for part, n in DATA.items()]
+        network = data["workload"]["network"]
+        narrow = NARROW.get(network if isinstance(network, str) else network["name"], {})
+        sets += [f"workload.network.{option}={value}" for option, value in narrow.items()]
+    if (data.get("space") or {}).get("name") == "ckks":
+        sets += encrypted(data)
     return sets
+
+
+def encrypted(data: Mapping[str, Any]) -> Iterator[str]:
+    """Overrides for few encrypted images, and networks that were hardly trained."""
+    for i, rung in enumerate(data["ladder"]):
+        yield f"ladder[{i}].gates=[]"
+        for j, evaluator in enumerate(rung["evaluators"]):
+            name = evaluator if isinstance(evaluator, str) else evaluator["name"]
+            if name in ("ckks_layer", "ckks_encrypted"):
+                yield f"ladder[{i}].evaluators[{j}].images=1"
+                yield f"ladder[{i}].evaluators[{j}].repeats=1"
 
 
 def budgets(data: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -83,5 +107,9 @@ def test_runs_at_its_smallest_size(config: Path, tmp_path: Path) -> None:
     arms = [run, *(run / "baselines" / name for name in data.get("baselines", {}))]
     for arm in arms:
         shown = json.loads(search("show", str(arm), "--json"))
-        assert len(shown["trials"]) == 2
-        assert all(t["status"] in ("complete", "gated") for t in shown["trials"])
+        # Direct synthesis ends at the first trial that holds.
+        assert len(shown["trials"]) == 2 or "direct" in arm.name and shown["trials"]
+        ends = {t["status"] for t in shown["trials"]}
+        # Head-room for the outputs' range is known only where the network is, not in the space.
+        known = ends - {"infeasible"} if data["space"]["name"] == "ckks" else ends
+        assert known <= {"complete", "gated"}
