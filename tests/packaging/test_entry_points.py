@@ -31,6 +31,7 @@ MEMBERS = {
     "dataset": ("load", "digest", "input_shape", "classes"),
 }
 CONFIGURED = [(kind, name) for kind, name in PLUGINS if kind in MEMBERS]
+EXPORTERS = [name for kind, name in PLUGINS if kind == "exporter"]
 
 
 def test_kinds_are_known() -> None:
@@ -92,3 +93,11 @@ def test_needs_of_evaluators_are_known_words() -> None:
             needs = getattr(registry.load(kind, name), "needs", frozenset())
             if isinstance(needs, frozenset):
                 assert needs <= {"weights", "data"}
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_an_exporter_is_named_like_the_kind_of_a_space(name: str) -> None:
+    assert callable(registry.load("exporter", name)().export)
+    assert callable(registry.load("exporter", name)().network)
+    kinds = {registry.load("space", space).kind for kind, space in PLUGINS if kind == "space"}
+    assert name in kinds

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search.api.candidate import Candidate
 from search.api.errors import ConfigError, InfeasibleCandidate
+from search.api.exporting import SharesWeights
 from search.api.metric import Fidelity
 from search.methods.pretrained import Pretrained, PretrainedConfig
 from search.methods.teacher import load_teacher
@@ -66,3 +68,18 @@ def test_it_loads_no_torch() -> None:
 
     code = "import search.methods.pretrained, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_tells_where_the_weights_of_all_trials_are(workload: Any, recorder: Any) -> None:
+    method = Pretrained(workload)
+    assert isinstance(method, SharesWeights)
+    made = method.produce(ReluPlacement(workload.sites()), POINT, RUNG, recorder(), None)
+    assert method.shared_weights() == made.weights
+
+
+def test_weights_that_were_not_trained_or_are_gone(
+    workload: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(tmp_path))
+    assert Pretrained(workload).shared_weights() is None
+    assert not list(tmp_path.rglob("*.safetensors"))

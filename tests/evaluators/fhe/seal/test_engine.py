@@ -1,7 +1,11 @@
 """Parameter sets and keys of SEAL."""
 
+import stat
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tenseal.sealapi as sealapi
 
 from evaluators.fhe.seal import engine
 from spaces.ckks.params import Chain
@@ -36,3 +40,18 @@ def test_a_rotation_moves_slots_to_the_left(scheme: engine.Scheme) -> None:
     cipher = keys.encrypt(x, 1, SCALE)
     scheme.evaluator.apply_galois_inplace(cipher, engine.galois_element(3, 4096), keys.galois)
     assert np.abs(keys.decrypt(cipher) - np.roll(x, -3)).max() < 2**-18
+
+
+def test_keys_are_saved_for_their_owner_alone(scheme: engine.Scheme, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    keys = engine.Keys(scheme, (1,), relinearise=True)
+    keys.save(folder)
+    keys.save(folder)  # and again: an older secret is replaced
+    assert {file.name for file in folder.iterdir()} == {"secret.key", "galois.key", "relin.key"}
+    assert stat.S_IMODE((folder / "secret.key").stat().st_mode) == 0o600
+    secret = sealapi.SecretKey()
+    secret.load(scheme.context, str(folder / "secret.key"))
+    values = np.arange(scheme.n // 2) % 7 / 7
+    plain = sealapi.Plaintext()
+    sealapi.Decryptor(scheme.context, secret).decrypt(keys.encrypt(values, 1, 2.0**20), plain)
+    np.testing.assert_allclose(scheme.encoder.decode_double(plain), values, atol=1e-2)
