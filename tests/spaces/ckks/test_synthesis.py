@@ -173,3 +173,30 @@ def test_the_target_comes_from_the_constraints(
     constraints: tuple[str, ...], bits: float | None
 ) -> None:
     assert target_precision(constraints) == bits
+
+
+def test_layers_rescale_soon_where_the_scale_has_bits_to_spare() -> None:
+    sites = (
+        Site("a", "linear", "linear", (64,), (32,)),
+        Site("b", "activation", "square", (32,), (32,)),
+        Site("c", "linear", "linear", (32,), (10,)),
+    )
+    found = CkksSpace(Layers(sites), CkksConfig(log_n=(13, 14), scale=(22, 36)))
+    wanted = {bits: found.synthesise((), (f"precision_ckks >= {bits} bit",)) for bits in (17, 21)}
+    assert all(point is not None and point["log_n"] == 13 for point in wanted.values())
+    assert [point["rescaling"] for point in wanted.values() if point] == ["soon", "last"]
+    missed = trial(0, wanted[17] or {}, excess={"precision_ckks >= 17 bit": 1.0})
+    second = found.synthesise([missed], ("precision_ckks >= 17 bit",))
+    assert second == {**(wanted[17] or {}), "rescaling": "last"}
+
+
+def test_a_space_that_always_rescales_soon_takes_a_larger_dimension() -> None:
+    linear = [Site(f"fc{i}", "linear", "linear", (32,), (32,)) for i in range(3)]
+    squares = [Site(f"act{i}", "activation", "square", (32,), (32,)) for i in range(2)]
+    layers = Layers((linear[0], squares[0], linear[1], squares[1], linear[2]))
+    dimensions = []
+    for rescaling in ("last", "soon"):
+        options = CkksConfig(log_n=(13, 14), rescaling=(rescaling,))
+        point = CkksSpace(layers, options).synthesise((), WANTED)
+        dimensions.append((point or {})["log_n"])
+    assert dimensions == [13, 14]
