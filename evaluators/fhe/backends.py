@@ -29,6 +29,7 @@ class Capabilities:
         rings: types of ring.
         sparse_secrets: whether the secret may be sparse.
         bootstraps: whether it can refresh ciphertexts.
+        pairs: whether a square may wait for the linear map behind it to be rescaled.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Capabilities:
     rings: tuple[RingType, ...]
     sparse_secrets: bool
     bootstraps: bool
+    pairs: bool = False
 
     def lacks(self, params: CkksParams) -> str:
         """What ``params`` ask for that the back end does not have; empty if nothing."""
@@ -50,6 +52,8 @@ class Capabilities:
             return f"a sparse secret of weight {params.secret_weight} (its secrets are dense)"
         if params.bootstraps and not self.bootstraps:
             return f"bootstrapping at {', '.join(params.bootstraps)} (it has none)"
+        if params.drops == "paired" and not self.pairs:
+            return "paired drops (it rescales after every step)"
         chain = params.chain
         if not 1 <= len(chain.special) <= self.special:
             return f"{len(chain.special)} special primes (it takes 1 to {self.special})"

@@ -16,7 +16,7 @@ from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.headroom import MARGIN
 from evaluators.fhe.network import SAMPLES, graph_for
 from evaluators.fhe.packing import pack
-from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, flaws, total_mb
+from evaluators.fhe.static_rules import Facts, Logs, broken, facts_for, facts_of, flaws, total_mb
 from evaluators.trained import need_workload
 from search.api.candidate import Candidate, Violation
 from search.api.errors import InfeasibleCandidate
@@ -99,10 +99,15 @@ def report(
         params: the configuration.
         demands: library and security; depth and range are the network's.
         memory_limit_mb: of keys and weights together; None for no limit.
+
+    Raises:
+        ConfigError: what is known is about other drops than those of ``params``.
     """
-    facts = packed if isinstance(packed, Facts) else facts_of(packed)
+    facts = facts_for(packed, params.drops)
     demands = demands or Demands()
-    demands = replace(demands, depth=facts.depth, output_range=facts.output_range)
+    # Whose levels are pairs' is followed exactly below.
+    demands = replace(demands, depth=facts.depth, output_range=facts.output_range,
+        faint_rotations=facts.faint_rotations, pairs=None)
     found = list(violations(params, demands))
     logs = _logs(params)
     known = {v.rule for v in found}
@@ -209,7 +214,7 @@ class CkksStatic:
         samples = images.reshape(len(images), -1).double().cpu().numpy()
         packed = pack(graph, layout.slots, layout, find_times(self._config.calibration))
         extremes = extreme_inputs(graph, samples, _EXTREME) if not tuple(flaws(graph)) else None
-        made = facts_of(packed, samples, extremes)
+        made = facts_of(packed, samples, extremes, layout.drops)
         if self._config.cover_extremes:
             made = replace(made, fitting=max(made.fitting, made.extreme))
         self._laid_out = [*self._laid_out, (graph, layout, made)][-_KEPT:]

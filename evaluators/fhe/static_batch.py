@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.fhe.failures import FailureKind
-from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, total_mb
+from evaluators.fhe.static_rules import Facts, Logs, broken, facts_for, total_mb
 from search.api.errors import ConfigError
-from spaces.ckks.params import CkksParams, RingType
+from spaces.ckks.params import CkksParams, Drops, RingType
 from spaces.ckks.primes import largest_primes, order_of
-from spaces.ckks.rules import LEAST_HEADROOM, Demands, scale_for
+from spaces.ckks.rules import LEAST_BITS, LEAST_HEADROOM, Demands, scale_for, switched_bits
 
 if TYPE_CHECKING:
     from evaluators.fhe.packed import PackedNetwork
@@ -39,6 +39,7 @@ class ParamArrays:
         scale: ``[k]``, bits of the scale.
         secret_weight: ``[k]``, 0 for a dense secret.
         ring: type of the ring.
+        drops: what drops a prime.
 
     Raises:
         ConfigError: the arrays have different lengths.
@@ -51,6 +52,7 @@ class ParamArrays:
     scale: Array
     secret_weight: Array
     ring: RingType = "standard"
+    drops: Drops = "each"
 
     def __post_init__(self) -> None:
         lengths = {len(a) for a in (self.first, self.levels, self.special, self.scale,
@@ -60,17 +62,19 @@ class ParamArrays:
 
     @classmethod
     def of(cls, configurations: Sequence[CkksParams]) -> ParamArrays:
-        """The arrays of configurations that share ring and dimension.
+        """The arrays of configurations that share ring, dimension and drops.
 
         Raises:
             ConfigError: there is none, they do not share it, or one refreshes ciphertexts.
         """
         if any(c.bootstraps for c in configurations):
             raise ConfigError("configurations without bootstrapping expected")
-        rings = {(c.log_n, c.ring) for c in configurations}
+        rings = {(c.log_n, c.ring, c.drops) for c in configurations}
         if len(rings) != 1:
-            raise ConfigError(f"configurations of one ring expected (got {sorted(rings)})")
-        ((log_n, ring),) = rings
+            raise ConfigError(
+                f"configurations of one ring and one kind of drops expected (got {sorted(rings)})"
+            )
+        ((log_n, ring, drops),) = rings
         return cls(
             log_n,
             np.array([c.chain.first for c in configurations]),
@@ -79,6 +83,7 @@ class ParamArrays:
             np.array([c.scale for c in configurations]),
             np.array([c.secret_weight or 0 for c in configurations]),
             ring,
+            drops,
         )
 
     def __len__(self) -> int:
@@ -124,8 +129,11 @@ def static_batch(
         arrays: configurations.
         demands: library and security; depth and range are the network's.
         memory_limit_mb: of keys and weights together; None for no limit.
+
+    Raises:
+        ConfigError: what is known is about other drops than those of ``arrays``.
     """
-    facts = packed if isinstance(packed, Facts) else facts_of(packed)
+    facts = facts_for(packed, arrays.drops)
     demands = demands or Demands()
     limbs = 1 + (arrays.levels > 0).sum(axis=1)
     special = (arrays.special > 0).sum(axis=1)
@@ -136,15 +144,16 @@ def static_batch(
     logs = Logs(arrays.log_n, data, limbs, special, arrays.scale.astype(float))
     log_qp = arrays.first + arrays.levels.sum(axis=1) + arrays.special.sum(axis=1)
     slack = _limits(arrays, demands) - log_qp
+    outside = _outside(arrays, demands)
     found: dict[FailureKind, Array] = {
-        "unsupported": _unsupported(arrays, special, demands),
+        "unsupported": _unsupported(arrays, special, demands) | outside,
         "insecure": ~(slack >= 0) & (not demands.security.allow_insecure),
         "depth": limbs - 1 < facts.depth,
         "overflow": arrays.first - arrays.scale
         < max(LEAST_HEADROOM, 1.0 + float(np.log2(facts.output_range))),
-        "imprecise": _weak_special(arrays, special) | (arrays.scale < scale_for(1, arrays.log_n)),
+        "imprecise": _weak_special(arrays, special, facts.faint_rotations) | (arrays.scale < scale_for(1, arrays.log_n)),
         "scale_mismatch": _odd_scales(arrays),
-        "no_primes": _no_primes(arrays, primes, demands),
+        "no_primes": np.isnan(primes).any(axis=1) & ~outside,
     }
     for rule in broken(facts, logs, memory_limit_mb):
         hit = rule.excess > 0
@@ -183,11 +192,11 @@ def _log_primes(arrays: ParamArrays) -> Array:
     return np.asarray(table[np.maximum(sizes, 0), behind])
 
 
-def _no_primes(arrays: ParamArrays, primes: Array, demands: Demands) -> Array:
+def _outside(arrays: ParamArrays, demands: Demands) -> Array:
+    """Whether a prime has a size that the library does not take."""
     small, large = demands.library.prime_bits
     sizes = _sizes(arrays)
-    outside = (sizes != 0) & ((sizes < small) | (sizes > large))
-    return np.asarray((outside | np.isnan(primes)).any(axis=1))
+    return np.asarray(((sizes != 0) & ((sizes < small) | (sizes > large))).any(axis=1))
 
 
 def _limits(arrays: ParamArrays, demands: Demands) -> Array:
@@ -207,18 +216,29 @@ def _unsupported(arrays: ParamArrays, special: Array, demands: Demands) -> Array
     return np.asarray(whole | sparse | (special < 1) | (special > library.special))
 
 
-def _weak_special(arrays: ParamArrays, special: Array) -> Array:
+def _weak_special(arrays: ParamArrays, special: Array, faint: bool) -> Array:
     data = np.concatenate([arrays.first[:, None], arrays.levels], axis=1)
     weak = np.zeros(len(arrays), dtype=bool)
+    scale = arrays.scale
+    if not faint:
+        scale = scale + np.where(arrays.levels > 0, arrays.levels, 10_000).min(
+            axis=1, initial=10_000
+        ) % 10_000  # fmt: skip
     for count in np.unique(special[special > 0]):
         groups = [data[:, i : i + count].sum(axis=1) for i in range(0, data.shape[1], count)]
-        short = np.max(groups, axis=0) > arrays.special.sum(axis=1)
-        weak |= (special == count) & short
+        short = np.max(groups, axis=0) - arrays.special.sum(axis=1)
+        bits = switched_bits(scale, arrays.log_n, short)  # type: ignore[arg-type]
+        weak |= (special == count) & (short > 0) & (bits < LEAST_BITS)
     return weak
 
 
 def _odd_scales(arrays: ParamArrays) -> Array:
-    """Whether squares or weights would be too faint; not told where the scale itself is."""
+    """Whether squares or weights would be too faint; not told where the scale itself is.
+
+    With paired drops the rules that follow scales say it.
+    """
+    if arrays.drops == "paired":
+        return np.zeros(len(arrays), dtype=bool)
     floor = scale_for(1, arrays.log_n)
     levels, scale = arrays.levels, arrays.scale[:, None]
     odd = (2 * scale - levels < floor) | (2 * levels - scale < _WEIGHT_BITS)

@@ -14,19 +14,27 @@ import numpy as np
 
 from evaluators.fhe.failures import FailureKind
 from evaluators.fhe.headroom import MARGIN, largest_coefficient, largest_of_bias
-from evaluators.fhe.levels import consumed, limbs
+from evaluators.fhe.levels import consumed, deferred, limbs
 from evaluators.fhe.memory import key_mb, plaintext_mb, upload_mb
+from search.api.errors import ConfigError
+from evaluators.fhe.reference import evaluate
 from spaces.ckks.rules import scale_for
 
 if TYPE_CHECKING:
-    from evaluators.fhe.graph import Graph, Node
+    from evaluators.fhe.graph import Graph, Node, Polynomial
     from evaluators.fhe.packed import PackedNetwork
+    from spaces.ckks.params import Drops
 
 Array = np.ndarray
 
 _WEIGHT_BITS = 8.0  # least log2 of the scale of encoded weights; as for whole configurations
 _SAME = 1e-9  # log2 of scales that agree on paper differ by rounding only
 _COVERED = 1e-6  # a range beyond 1 by rounding only is covered
+_POINTS = 257  # of a polynomial that are looked at
+# Polynomials that are steeper than this outside their interval explode there; activations grow no
+# faster than a line. Measured on networks with one activation whose polynomials were fitted to too
+# narrow an interval: all of less than 3 kept 95 % of the classes, of more than 5 down to none.
+_STEEPEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Facts:
         rotations: rotations of one inference.
         diagonals: products of weights with ciphertexts of one inference.
         relinearise: whether ciphertexts are multiplied with each other.
+        faint_rotations: whether ciphertexts are rotated at the scale itself, not before rescaling.
         weights: (limbs, diagonals) of each linear map.
         inputs: ciphertexts that the client sends.
         biases: linear node -> largest coefficient of its encoded bias.
@@ -47,6 +56,7 @@ class Facts:
             :data:`~evaluators.fhe.headroom.MARGIN`, or the largest result known if none was given.
         extreme: largest coefficient of results on inputs made to be extreme; 0 if not known.
         flaws: (rule, sentence, excess) of what no chain can mend.
+        drops: what drops a prime, as in the configurations these facts are for.
     """
 
     graph: Graph
@@ -55,12 +65,14 @@ class Facts:
     rotations: int
     diagonals: int
     relinearise: bool
+    faint_rotations: bool
     weights: tuple[tuple[int, int], ...]
     inputs: int
     biases: Mapping[str, float]
     fitting: float
     extreme: float
     flaws: tuple[tuple[FailureKind, str, float], ...]
+    drops: Drops = "each"
 
     @property
     def depth(self) -> int:
@@ -96,7 +108,10 @@ class Facts:
 
 
 def facts_of(
-    packed: PackedNetwork, inputs: Array | None = None, extremes: Array | None = None
+    packed: PackedNetwork,
+    inputs: Array | None = None,
+    extremes: Array | None = None,
+    drops: Drops = "each",
 ) -> Facts:
     """What static rules need of ``packed``.
 
@@ -105,8 +120,9 @@ def facts_of(
         inputs: ``[n, elements]`` of calibration; without them results count as if every slot held
             the largest one.
         extremes: ``[n, elements]``, inputs that make values large.
+        drops: of the configurations to be judged.
     """
-    graph, needed = packed.graph, limbs(packed.graph)
+    graph, needed = packed.graph, limbs(packed.graph, drops)
     steps: set[int] = set()
     for linear in packed.linears.values():
         steps.update(step % packed.slots for _, step in linear.babies | linear.giants)
@@ -124,13 +140,31 @@ def facts_of(
         rotations=sum(linear.rotations for linear in packed.linears.values()),
         diagonals=sum(len(linear.terms) for linear in packed.linears.values()),
         relinearise=any(node.kind in ("square", "polynomial") for node in graph.nodes),
+        faint_rotations=any(
+            li.babies or (li.early and li.giants) or (li.folds and not li.fold_first)
+            for li in packed.linears.values()
+        ),
         weights=tuple((needed[n] + 1, len(li.terms)) for n, li in packed.linears.items()),
         inputs=packed.layouts[graph.nodes[0].name].ciphertexts,
         biases={name: largest_of_bias(packed, name) for name in packed.linears} if usable else {},
         fitting=fitting,
         extreme=largest_coefficient(packed, extremes) if extreme else 0.0,  # type: ignore[arg-type]
         flaws=broken_by,
+        drops=drops,
     )
+
+
+def facts_for(packed: PackedNetwork | Facts, drops: Drops) -> Facts:
+    """What is known of ``packed``, or found out now.
+
+    Raises:
+        ConfigError: what is known is about other drops.
+    """
+    if not isinstance(packed, Facts):
+        return facts_of(packed, drops=drops)
+    if packed.drops != drops:
+        raise ConfigError(f"facts about other drops (got {packed.drops}; expected {drops})")
+    return packed
 
 
 @dataclass(frozen=True)
@@ -205,13 +239,24 @@ def flaws(graph: Graph) -> Sequence[tuple[FailureKind, str, float]]:
         ):
             found.append(("unsupported", f"{node.name}: its weights are not finite", 1.0))
         size = graph.ranges.get(node.inputs[0], 0.0) if node.kind == "polynomial" else 0.0
-        if size > 1 + _COVERED:
-            text = (
-                f"{node.name}: values reach {size:.4g} times the interval that its polynomial is "
-                f"fitted on, and polynomials explode beyond. Nearest: {size:.2g} times the margin"
-            )
-            found.append(("imprecise", text, float(size - 1)))
+        if size > 1 + _COVERED and node.polynomial is not None:
+            growth = _growth(node.polynomial, size)
+            if growth > _STEEPEST:
+                text = (
+                    f"{node.name}: values reach {size:.4g} times the interval that its polynomial "
+                    f"is fitted on, where it is {growth:.2g} times as steep as a line through its "
+                    f"largest value. Nearest: {size:.2g} times the margin"
+                )
+                found.append(("imprecise", text, float(size - 1)))
     return found
+
+
+def _growth(polynomial: Polynomial, size: float) -> float:
+    """By how much the values on [-size, size] exceed what grows in proportion."""
+    t = np.linspace(-1.0, 1.0, _POINTS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        inside, outside = (float(np.abs(evaluate(polynomial, s * t)).max()) for s in (1.0, size))
+    return outside / (size * inside) if np.isfinite(outside) and inside > 0 else float("inf")
 
 
 def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
@@ -238,6 +283,7 @@ def _follow(
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array], bool]:
     """log2 of scales of results and of weights, gaps at additions, and whether an aim was set."""
     nodes = {node.name: node for node in facts.graph.nodes}
+    unscaled = deferred(facts.graph, facts.drops)
     scales: dict[str, Array] = {}
     weights: dict[str, Array] = {}
     gaps: dict[str, Array] = {}
@@ -246,12 +292,12 @@ def _follow(
             scales[node.name] = logs.scale
             continue
         before = scales[node.inputs[0]]
-        dropped = logs.primes[:, facts.needed[node.name] + consumed(node) - 1]
+        dropped = logs.primes[:, facts.needed[node.name] + consumed(node, unscaled) - 1]
         if node.kind == "linear":
             scales[node.name] = aims.get(node.name, logs.scale)
             weights[node.name] = scales[node.name] + dropped - before
         elif node.kind == "square":
-            scales[node.name] = 2 * before - dropped
+            scales[node.name] = 2 * before - (0.0 if node.name in unscaled else dropped)
         elif node.kind == "polynomial":
             scales[node.name] = logs.scale
         else:

@@ -20,14 +20,17 @@ from search.api.domain import (
     is_active,
 )
 from spaces.ckks.layers import Layers, is_sign_degree
+from spaces.ckks.libraries import LIBRARIES
 from spaces.ckks.options import CkksConfig, Span
-from spaces.ckks.params import ActivationChoice, Chain, CkksParams, LayerPacking
-from spaces.ckks.rules import special_for
+from spaces.ckks.params import ActivationChoice, Chain, CkksParams, Drops, LayerPacking
+from spaces.ckks.rules import pair_bits, special_for
 
 DOCS: Mapping[str, tuple[str, str]] = {
     "log_n": ("1", "log2 of the ring dimension"),
     "scale": ("bit", "scale of the encrypted values"),
     "headroom": ("bit", "what the first prime has more than the scale"),
+    "drops": ("", "whether squares and linear layers drop a prime each, or one in common"),
+    "weight_bits": ("bit", "scale of weights behind squares that drop no prime"),
     "special_gap": ("bit", "what the special prime has more than the first one"),
     "special_primes": ("1", "primes for key switching"),
     "level_offset": ("bit", "what the primes of the levels have more than the scale"),
@@ -59,6 +62,7 @@ class Encoding:
         self._linears = layers.linears if layers is not None else ()
         self._foreign = layers.foreign if layers is not None else ()
         self._kinds: tuple[str, ...] = config.activation or ("polynomial",)
+        self._pairs: dict[tuple[tuple[ActivationChoice, ...], Drops], tuple[bool, ...]] = {}
         domains = dict(self._domains())
         self._fixed: dict[str, Value] = {
             name: _only(domain) for name, domain in domains.items() if domain.size == 1
@@ -86,15 +90,15 @@ class Encoding:
         """The configuration of ``point``, whose values are in their domains."""
         values: Any = self.complete(point)
         activations = self.activations(point)
+        drops = values.get("drops", "each")
         first = values["scale"] + values["headroom"]
+        levels = self._levels(values, self.pairs(activations, drops))
         special = special_for(first, values["special_gap"])
+        if drops == "paired":
+            special = max((special, *levels))  # for key switching it must be the largest
         return CkksParams(
             log_n=values["log_n"],
-            chain=Chain(
-                first,
-                self._levels(values, self.depth(activations)),
-                (special,) * values["special_primes"],
-            ),
+            chain=Chain(first, levels, (special,) * values["special_primes"]),
             scale=values["scale"],
             ring=values["ring"],
             secret_weight=values["secret_weight"] or None,
@@ -115,6 +119,7 @@ class Encoding:
                 for site, chosen in zip(self._linears, values.get("bootstrap", ()), strict=False)
                 if chosen
             ),
+            drops=drops,
         )
 
     def activations(self, point: Point) -> tuple[ActivationChoice, ...]:
@@ -129,25 +134,42 @@ class Encoding:
         )
         return tuple(_activation(*choice) for choice in chosen)
 
-    def depth(self, activations: Iterable[ActivationChoice]) -> int:
+    def depth(self, activations: Iterable[ActivationChoice], drops: Drops = "each") -> int:
         """Levels that the network needs with ``activations``."""
-        if self._config.depth is not None:
-            return self._config.depth
-        if self._layers is None:
-            return 0
-        return self._layers.depth({choice.site: choice for choice in activations})
+        return len(self.pairs(tuple(activations), drops))
 
-    def _levels(self, values: Mapping[str, Any], depth: int) -> tuple[int, ...]:
-        given = self._config.levels
-        count = depth + values["spare_levels"] if given is None else given
-        offsets = _each(values.get("level_offset", 0), count)
-        return tuple(values["scale"] + offset for offset in offsets[:count])
+    def pairs(self, activations: tuple[ActivationChoice, ...], drops: Drops) -> tuple[bool, ...]:
+        """Of each level that the network needs, whether a square drops it with a linear map."""
+        if self._config.depth is not None:
+            return (False,) * self._config.depth
+        if self._layers is None:
+            return ()
+        known = self._pairs.get((activations, drops))
+        if known is None:
+            choices = {choice.site: choice for choice in activations}
+            known = self._pairs[activations, drops] = self._layers.pairs(choices, drops)
+        return known
+
+    def _levels(self, values: Mapping[str, Any], pairs: tuple[bool, ...]) -> tuple[int, ...]:
+        given, scale = self._config.levels, values["scale"]
+        count = len(pairs) + values["spare_levels"] if given is None else given
+        offsets = _each(values.get("level_offset", 0), count)[:count]
+        shared = pair_bits(scale, values.get("weight_bits", scale))
+        paired = (*pairs, *(False,) * count)
+        return tuple(
+            (shared if pair else scale) + offset
+            for offset, pair in zip(offsets, paired, strict=False)
+        )
 
     def _domains(self) -> Iterable[tuple[str, Domain]]:
         config = self._config
         yield "log_n", Ordinal(_unique(config.log_n))
         yield "scale", _integer(config.scale)
         yield "headroom", _integer(config.headroom)
+        drops = self._drops()
+        yield "drops", Choice(drops)
+        if "paired" in drops:
+            yield "weight_bits", _integer(config.weight_bits)
         yield "special_gap", _integer(config.special_gap)
         yield "special_primes", _integer(config.special_primes)
         yield "level_offset", self._offsets()
@@ -169,6 +191,21 @@ class Encoding:
         if config.bootstrap and self._linears:
             yield "bootstrap", Vector(Choice((False, True)), len(self._linears))
 
+    def _drops(self) -> tuple[Drops, ...]:
+        """What there is to choose from: pairs only where there are any and the library can."""
+        chosen: tuple[Drops, ...] = tuple(dict.fromkeys(self._config.drops))
+        if chosen == ("paired",) or (LIBRARIES[self._config.library].pairs and self._has_pairs()):
+            return chosen
+        return ("each",)
+
+    def _has_pairs(self) -> bool:
+        kinds = self._kinds if self._foreign else self._kinds[:1]
+        choices = [
+            tuple(_activation(site, kind, self._config.degree[0], 2.0) for site in self._foreign)
+            for kind in kinds
+        ]
+        return any(any(self.pairs(choice, "paired")) for choice in choices)
+
     def _offsets(self) -> Domain:
         element = _integer(self._config.level_offset)
         if not self._config.offset_per_level or element.size == 1:
@@ -183,7 +220,10 @@ class Encoding:
         return Vector(element, max(1, deepest + self._config.spare_levels[1]))
 
     def _when(self, name: str, domains: Mapping[str, Domain]) -> dict[str, tuple[Scalar, ...]]:
-        """Degree and margin count only where something is fitted."""
+        """Degree and margin count only where something is fitted, bits of weights in pairs."""
+        drops = domains["drops"]
+        if name == "weight_bits" and drops.size > 1:
+            return {"drops": ("paired",)}
         kinds = domains.get("activation")
         if name not in ("degree", "margin") or not isinstance(kinds, Choice) or kinds.size == 1:
             return {}

@@ -14,7 +14,8 @@ from functools import cache
 
 from search.api.errors import ConfigError
 from search.api.network import Site
-from spaces.ckks.params import ActivationChoice
+from spaces.ckks.level_steps import LevelKind, LevelStep, pairs_of
+from spaces.ckks.params import ActivationChoice, Drops
 
 OWN = ("x2act", "square", "polynomial")
 """Operators that are polynomials already."""
@@ -76,40 +77,26 @@ class Layers:
         """Activations that are no polynomials, and need one in their place."""
         return tuple(n for n, operator in self.activations.items() if operator not in OWN)
 
-    def depth(self, choices: Mapping[str, ActivationChoice]) -> int:
-        """Levels from input to output.
+    def depth(self, choices: Mapping[str, ActivationChoice], drops: Drops = "each") -> int:
+        """Levels from input to output: how many :meth:`pairs` there are."""
+        return len(self.pairs(choices, drops))
+
+    def pairs(
+        self, choices: Mapping[str, ActivationChoice], drops: Drops = "each"
+    ) -> tuple[bool, ...]:
+        """Of each level, that next to the first prime first: whether a pair drops it.
 
         Neighbouring linear operators count once, unless their product would be denser than both, as
         of a depthwise and a pointwise convolution. A polynomial activation of degree 2 counts once:
         its leading coefficient goes into the linear layer behind it, or, where an addition reads
-        it, into a linear map of its own.
+        it, into a linear map of its own. With paired drops a square that only linear maps read
+        does not count; the levels of these maps are pairs.
 
         Args:
             choices: site -> what stands at it; the network's own where there is none.
+            drops: as in :class:`~spaces.ckks.params.CkksParams`.
         """
-        links = self.links or {}
-        readers = Counter(name for read in links.values() for name in read)
-        found: dict[str, _State] = {}
-        for site in self.sites:
-            read = [replace(found[n], shared=readers[n] > 1) for n in links[site.name]]
-            found[site.name] = self._after(site, read, choices.get(site.name))
-        return max((state.level + state.factor for state in found.values()), default=0)
-
-    def _after(self, site: Site, read: list[_State], choice: ActivationChoice | None) -> _State:
-        level = max((state.level for state in read), default=0)
-        if site.name in self.activations:
-            kind = "own" if choice is None else choice.kind
-            factor = kind == "own" and self.activations[site.name] not in ("square",)
-            return _State(level + levels_of(choice), False, factor)
-        if site.kind == "add":
-            return _State(max((s.level + s.factor for s in read), default=0), False, False)
-        if site.operator in _LINEAR:
-            merged = bool(read) and all(state.merges(site) for state in read)
-            weighted = site if site.operator in _ARITHMETIC else None
-            if merged and weighted is None:
-                weighted = read[0].weighted
-            return _State(level + (not merged), True, False, weighted)
-        return _State(level, any(s.linear for s in read), any(s.factor for s in read))
+        return pairs_of(_Walk(self, choices).steps, drops)
 
 
 def levels_of(choice: ActivationChoice | None) -> int:
@@ -135,14 +122,14 @@ class _State:
     """What is known of a value.
 
     Args:
-        level: of it.
+        step: that made it.
         linear: whether a linear map made it.
         factor: whether a leading coefficient waits for a linear map.
         weighted: the last layer with weights in the map that made it.
         shared: whether several sites read it.
     """
 
-    level: int
+    step: int
     linear: bool
     factor: bool
     weighted: Site | None = None
@@ -153,6 +140,51 @@ class _State:
         if not self.linear or self.weighted is None:
             return self.linear
         return not self.shared and not _too_dense(self.weighted, site)
+
+
+class _Walk:
+    """The steps of a network, as they follow from its sites."""
+
+    def __init__(self, layers: Layers, choices: Mapping[str, ActivationChoice]) -> None:
+        self._layers, self._choices = layers, choices
+        self.steps: list[LevelStep] = [LevelStep("other", (), 0)]  # the input
+        links = layers.links or {}
+        readers = Counter(name for read in links.values() for name in read)
+        found: dict[str, _State] = {}
+        for site in layers.sites:
+            read = [replace(found[n], shared=readers[n] > 1) for n in links[site.name]]
+            found[site.name] = self._after(site, read or [_State(0, False, False)])
+        ends = [self._factored(found[s.name]) for s in layers.sites if not readers[s.name]]
+        self._step("other", ends)
+
+    def _after(self, site: Site, read: list[_State]) -> _State:
+        steps = [state.step for state in read]
+        own = self._layers.activations.get(site.name)
+        if own is not None:
+            choice = self._choices.get(site.name)
+            kind = "own" if choice is None else choice.kind
+            square = kind in ("own", "square")
+            step = self._step("square" if square else "other", steps, levels_of(choice))
+            return _State(step, False, kind == "own" and own != "square")
+        if site.kind == "add":
+            return _State(self._step("other", [self._factored(s) for s in read]), False, False)
+        if site.operator not in _LINEAR:
+            step = steps[0] if len(steps) == 1 else self._step("other", steps)
+            return _State(step, any(s.linear for s in read), any(s.factor for s in read))
+        merged = all(state.merges(site) for state in read)
+        weighted = site if site.operator in _ARITHMETIC else None
+        if merged:
+            weighted = weighted or read[0].weighted
+            steps = [name for step in steps for name in self.steps[step].inputs]
+        return _State(self._step("linear", steps, 1), True, False, weighted)
+
+    def _factored(self, state: _State) -> int:
+        """The step that gives a value whose leading coefficient waits for no linear map."""
+        return self._step("linear", [state.step], 1) if state.factor else state.step
+
+    def _step(self, kind: LevelKind, inputs: Sequence[int], levels: int = 0) -> int:
+        self.steps.append(LevelStep(kind, tuple(inputs), levels))
+        return len(self.steps) - 1
 
 
 def _too_dense(first: Site, second: Site) -> bool:

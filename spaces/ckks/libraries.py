@@ -48,6 +48,11 @@ class Takes(Protocol):
         """Whether it can refresh ciphertexts."""
         ...
 
+    @property
+    def pairs(self) -> bool:
+        """Whether a square may wait for the linear map behind it to be rescaled."""
+        ...
+
 
 @dataclass(frozen=True)
 class Library:
@@ -60,14 +65,19 @@ class Library:
     rings: tuple[RingType, ...]
     sparse_secrets: bool
     bootstraps: bool
+    pairs: bool
 
 
-SEAL = Library("seal", (10, 17), (2, 60), 1, ("standard",), False, False)
+SEAL = Library("seal", (10, 17), (2, 60), 1, ("standard",), False, False, True)
 """Microsoft SEAL 4.1, as TenSEAL carries it. Source: ``seal/util/defines.h`` (dimensions to 2^17,
-primes of 2 to 60 bits); one prime for key switching; dense ternary secrets; no bootstrapping."""
+primes of 2 to 60 bits); one prime for key switching; dense ternary secrets; no bootstrapping. Our
+own engine runs it, which rescales wherever a plan says so."""
 
-LATTIGO = Library("lattigo", (10, 17), (2, 60), 8, ("standard", "conjugate_invariant"), True, True)
-"""Lattigo 6, below Orion. Source: ``core/rlwe/params.go``. Special primes may be several."""
+LATTIGO = Library(
+    "lattigo", (10, 17), (2, 60), 8, ("standard", "conjugate_invariant"), True, True, False
+)
+"""Lattigo 6, below Orion. Source: ``core/rlwe/params.go``. Special primes may be several. Orion's
+compiler rescales after every step."""
 
 LIBRARIES: Mapping[str, Library] = MappingProxyType({lib.name: lib for lib in (SEAL, LATTIGO)})
 """Name -> library."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from spaces.ckks.params import ActivationKind, Embedding, InputPacking, Rescaling, RingType
+from spaces.ckks.params import ActivationKind, Drops, Embedding, InputPacking, Rescaling, RingType
 
 Span = tuple[int, int]
 
@@ -50,7 +50,19 @@ class CkksConfig(BaseModel):
     special_gap: Span = Field(
         (8, 16),
         description="Bits that the special prime has more than the first one, [least, most]; cut "
-        "at 60 bits in all.",
+        "at 60 bits in all, and no less than any other prime.",
+    )
+    drops: tuple[Drops, ...] = Field(
+        ("each", "paired"),
+        min_length=1,
+        description="Whether squares and linear layers drop a prime each, or a square and the "
+        "layer behind it one in common: fewer and larger primes, which is faster. Paired only for "
+        "networks with such squares and libraries that can.",
+    )
+    weight_bits: Span = Field(
+        (16, 32),
+        description="Bits of weights behind squares where these drop no prime, [least, most]: the "
+        "primes in common have the scale's and these together, cut at 60.",
     )
     special_primes: Span = Field((1, 1), description="Number of special primes, [least, most].")
     level_offset: Span = Field(
@@ -119,11 +131,11 @@ class CkksConfig(BaseModel):
     @model_validator(mode="after")
     def _spans_rise(self) -> Self:
         names = ("scale", "headroom", "special_gap", "special_primes", "level_offset")
-        for name in (*names, "spare_levels"):
+        for name in (*names, "spare_levels", "weight_bits"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}: expected [least, most] (got [{low}, {high}])")
-        for name in ("scale", "headroom", "special_primes"):
+        for name in ("scale", "headroom", "weight_bits", "special_primes"):
             if getattr(self, name)[0] < 1:
                 raise ValueError(f"{name}: expected at least 1 (got {getattr(self, name)[0]})")
         for name in ("special_gap", "spare_levels"):

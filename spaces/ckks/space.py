@@ -64,6 +64,12 @@ class CkksSpace:
             library=library,
             security=Security(options.bits, options.table, options.allow_insecure),
         )
+        if self.config.drops == ("paired",) and (layers is None or self.config.depth is not None):
+            raise ConfigError(
+                "which levels are dropped in pairs follows from the network's squares (got a depth "
+                "alone). Add a `workload:` section and leave `depth` out, or take [each]",
+                path="space.drops",
+            )
         self._encoding = Encoding(self.config, layers)
         self._params = self._encoding.params
         self._require_a_legal_point()
@@ -135,7 +141,8 @@ class CkksSpace:
 
     def depth(self, point: Point) -> int:
         """Levels that the network needs with the activations of ``point``."""
-        return self._encoding.depth(self._encoding.activations(point))
+        drops: Any = self._encoding.complete(point).get("drops", "each")
+        return self._encoding.depth(self._encoding.activations(point), drops)
 
     def complete(self, point: Point) -> dict[str, Value]:
         """``point`` with the values of options that are fixed."""
@@ -147,8 +154,8 @@ class CkksSpace:
 
     def _demands_of(self, params: CkksParams) -> Demands:
         own = self.demands
-        depth = self._encoding.depth(params.activations)
-        return Demands(depth, own.output_range, own.library, own.security)
+        pairs = self._encoding.pairs(params.activations, params.drops)
+        return Demands(len(pairs), own.output_range, own.library, own.security, pairs)
 
     def _legal(self, point: Point) -> bool:
         """Whether ``point``, whose values are in their domains, breaks no rule."""

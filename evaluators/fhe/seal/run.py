@@ -44,6 +44,7 @@ CAPABILITIES = Capabilities(
     rings=("standard",),
     sparse_secrets=False,
     bootstraps=False,
+    pairs=True,
 )
 
 

@@ -101,10 +101,10 @@ def test_degree_counts_only_where_something_is_fitted() -> None:
     chosen = encoding(activation=("square", "polynomial"), margin=(1.5, 2.0))
     (degree,) = [p for p in chosen.params if p.name == "degree"]
     assert degree.when == {"activation": ("polynomial",)}
-    point = {**FULL, "activation": "square"}
+    point = {**FULL, "activation": "square", "drops": "each"}
     assert not chosen.domain_violations(point)
     assert chosen.decode(point).activations[0] == ActivationChoice("r1", "square")
-    assert chosen.domain_violations({**FULL, "activation": "polynomial"})
+    assert chosen.domain_violations({**FULL, "drops": "each", "activation": "polynomial"})
 
 
 def test_bootstraps_and_secrets() -> None:
