@@ -1,0 +1,1 @@
+"""Language models: how they are reached, asked within limits, scripted and checked."""
