@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from evaluators.fhe.graph import Graph, Node
     from evaluators.fhe.packed import PackedNetwork
 
-MARGIN = 2.0
-"""By how much coefficients of further inputs may exceed those of calibration: one bit."""
+MARGIN = 1.5
+"""By how much coefficients of further inputs may exceed those of calibration: 0.6 bit. Largest
+ratio seen between 1,000 validation images and 256 of calibration: 1.22 (two networks)."""
 _INPUTS = 16  # of the largest, by each of two norms: the others have smaller coefficients
 
 

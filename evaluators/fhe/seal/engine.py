@@ -6,6 +6,7 @@ Galois key for each needed step and no other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,8 +109,19 @@ class Scheme:
             ) from None
 
     def encode(self, values: np.ndarray | float, limbs: int, scale: float) -> Any:
-        """``values`` ``[slots]``, or one number for all slots, as a plaintext."""
-        plain = sealapi.Plaintext()
+        """``values`` ``[slots]``, or one number for all slots, as a plaintext.
+
+        Raises:
+            EngineError: the scale alone exceeds the modulus there.
+        """
+        plain, bits = sealapi.Plaintext(), math.prod(self.primes[:limbs]).bit_length()
+        # As the library, which says 'scale out of bounds' and no more. Source: seal/ckks.h, encode.
+        if math.log2(scale) + 1 >= bits:
+            raise EngineError(
+                "overflow",
+                f"scale 2^{math.log2(scale):.1f} where {bits} bit of modulus are left (two bits "
+                "less at most)",
+            )
         self.encoder.encode(values, self.level(limbs), scale, plain)
         return plain
 

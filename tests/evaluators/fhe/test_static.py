@@ -51,7 +51,7 @@ def test_the_numbers_of_the_mlp(networks: Any) -> None:
 
 def test_every_reason_is_told(networks: Any) -> None:
     graph = dataclasses.replace(networks.mlp(), ranges={"fc5": 500.0})
-    bad = CkksParams(13, Chain(60, (55,) * 5, (40,)), 55)
+    bad = CkksParams(13, Chain(60, (55,) * 5, (20,)), 55)
     found = report(pack(graph, bad.slots, bad), bad, memory_limit_mb=50.0)
     assert [v.rule for v in found.violations] == ["insecure", "overflow", "imprecise", "memory"]
     short = dataclasses.replace(bad, chain=Chain(60, (55,) * 3, (60,)))

@@ -9,6 +9,7 @@ from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.graph import Graph
 from evaluators.fhe.headroom import MARGIN, largest_coefficient
 from evaluators.fhe.levels import assign, circuit_of, depth
+from evaluators.fhe.packed import Term
 from evaluators.fhe.packing import pack
 from evaluators.fhe.static_rules import Facts, Logs, broken, facts_of, flaws, total_mb
 from spaces.ckks.params import Chain, CkksParams
@@ -137,9 +138,33 @@ def test_polynomials_must_cover_their_inputs(networks: Any) -> None:
     graph = networks.chain((1, 4, 4), ("fc", 8), ("polynomial", 3), ("fc", 4))
     inside = with_ranges(graph, fc1=1.0, polynomial2=1.0, fc3=1.0)
     assert rules(broken(facts(inside), logs())) == []
-    found = broken(facts(with_ranges(graph, fc1=1.5)), logs())
-    assert rules(found) == [("imprecise", 0.5)]
-    assert "polynomial2: values reach 1.5 times the interval" in found[0].detail(0)
+    found = broken(facts(with_ranges(graph, fc1=6.0)), logs())
+    assert rules(found) == [("imprecise", 5.0)]
+    assert "polynomial2: values reach 6 times the interval" in found[0].detail(0)
+    assert "Nearest: 6 times the margin" in found[0].detail(0)
+    # A little outside, the polynomial still goes on as it came.
+    assert rules(broken(facts(with_ranges(graph, fc1=1.1)), logs())) == []
+    endless = broken(facts(with_ranges(graph, fc1=1e200)), logs())
+    assert ("imprecise", 1e200) in rules(endless)
+
+
+def test_rotations_before_rescaling_are_not_faint(small: Graph) -> None:
+    packed = pack(small, PARAMS.slots, PARAMS)
+    for linear in packed.linears.values():
+        assert not linear.early
+    ways = {}
+    for fold_first in (False, True):
+        linears = {
+            name: dataclasses.replace(
+                li, fold_first=fold_first, folds=(16, 32), terms=(Term(0, 0, 0, 4),)
+            )
+            for name, li in packed.linears.items()
+        }
+        ways[fold_first] = facts_of(dataclasses.replace(packed, linears=linears)).faint_rotations
+    assert ways == {False: True, True: False}
+    baby = dataclasses.replace(packed.linears["fc3"], terms=(Term(0, 0, 4, 0),), fold_first=True)
+    rotated = dataclasses.replace(packed, linears={**packed.linears, "fc3": baby})
+    assert facts_of(rotated).faint_rotations
 
 
 def test_weights_that_are_not_finite_are_told(small: Graph) -> None:

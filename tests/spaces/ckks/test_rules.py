@@ -9,11 +9,13 @@ from spaces.ckks.libraries import LATTIGO
 from spaces.ckks.params import Chain, CkksParams
 from spaces.ckks.primes import primes_of
 from spaces.ckks.rules import (
+    LEAST_BITS,
     Demands,
     expected_bits,
     is_legal,
     scale_for,
     special_for,
+    switched_bits,
     violations,
     warnings,
 )
@@ -86,7 +88,7 @@ def test_a_measured_configuration_passes() -> None:
         ),
         (
             change(log_n=14, chain=chain(special=(62,))),
-            "no_primes",
+            "unsupported",
             2,
             "prime of 62 bits.*Nearest: 60",
         ),
@@ -214,3 +216,17 @@ def test_two_bits_of_head_room_are_the_least_that_seal_encodes_with() -> None:
                 encoder.encode([0.1], 2.0**26, plain)
         else:
             encoder.encode([0.1], 2.0**26, plain)
+
+
+def test_a_small_special_prime_may_serve_what_is_rotated_before_rescaling() -> None:
+    weak = change(chain=chain(special=(24,)))
+    first = weak.chain.first
+    assert [v.rule for v in violations(weak, Demands())] == ["imprecise"]
+    for faint in (True, False):
+        bits = switched_bits(
+            weak.scale if faint else weak.scale + min(weak.chain.levels), 13, first - 24
+        )
+        found = [v.rule for v in violations(weak, Demands(faint_rotations=faint))]
+        assert found == ([] if bits >= LEAST_BITS else ["imprecise"])
+    hopeless = change(chain=chain(first=60, special=(14,)))
+    assert "imprecise" in [v.rule for v in violations(hopeless, Demands(faint_rotations=True))]

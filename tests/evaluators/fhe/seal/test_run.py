@@ -113,11 +113,11 @@ def test_a_plan_that_does_not_hold_is_found(hand: Any) -> None:
     assert failure.value.kind == "scale_mismatch"
 
 
-def test_a_scale_beyond_the_modulus_is_a_mismatch_of_scales(hand: Any) -> None:
+def test_a_scale_beyond_the_modulus_is_an_overflow(hand: Any) -> None:
     fc0 = dataclasses.replace(hand.levels["fc0"], weight_scale=2.0**120)
-    with pytest.raises(BackendFailure, match="scale out of bounds") as failure:
+    with pytest.raises(BackendFailure, match=r"scale 2\^120.0 where \d+ bit") as failure:
         run(hand.replace(levels={**hand.levels, "fc0": fc0}))
-    assert failure.value.kind == "scale_mismatch"
+    assert failure.value.kind == "overflow"
 
 
 def test_values_too_large_are_an_overflow(hand: Any) -> None:
