@@ -69,7 +69,7 @@ class CkksExport:
         except EvaluationError as error:
             left_out[f"{PARAMETERS}: levels and packing"], packed = str(error), None
             written = _parameters(params, None, spec, directory)
-        written += _orion(params, directory)
+        written += _orion(params, directory, left_out)
         written += _seal(params, packed, workload, directory, left_out)
         usage = _USAGE if RUNNABLE in written else ""
         return Exported({name: _WHAT[name] for name in written}, left_out, usage)
@@ -109,10 +109,14 @@ def _parameters(
     return _write(directory / PARAMETERS, json.dumps(data, indent=1) + "\n")
 
 
-def _orion(params: CkksParams, directory: Path) -> list[str]:
+def _orion(params: CkksParams, directory: Path, left_out: dict[str, str]) -> list[str]:
     from evaluators.fhe.export.orion_yaml import orion_yaml
 
-    return _write(directory / ORION, orion_yaml(params))
+    try:
+        return _write(directory / ORION, orion_yaml(params))
+    except BackendFailure as error:
+        left_out[ORION] = str(error)
+        return []
 
 
 def _seal(

@@ -5,6 +5,7 @@ Keys are those of orion-fhe 1.0.2; ``ckks_params`` and ``orion`` of its configur
 
 from __future__ import annotations
 
+from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.orion.run import parameters
 from spaces.ckks.params import CkksParams
 
@@ -26,7 +27,16 @@ def orion_yaml(params: CkksParams) -> str:
 
     Args:
         params: the configuration.
+
+    Raises:
+        BackendFailure: kind ``unsupported``: Orion rescales after every step.
     """
+    if params.drops == "paired":
+        raise BackendFailure(
+            "unsupported",
+            "Orion rescales after every square and every linear map (this chain "
+            "has one prime for both, drops: paired)",
+        )
     own = parameters(params)
     notes = "\n".join(f"# - {line}" for line in differences(params))
     return f"""\
@@ -57,7 +67,7 @@ orion:
 
 def differences(params: CkksParams) -> list[str]:
     """What Orion does otherwise than our own engine under ``params``, one sentence each."""
-    found = ["layouts, baby steps and the packing of the input are Orion's own"]
+    found = ["layouts, baby steps, the packing of the input and when to rescale are Orion's own"]
     if len({layer.embedding for layer in params.layers}) > 1:
         mixed = ", ".join(f"{layer.site}: {layer.embedding}" for layer in params.layers)
         found.append(f"one embedding for all layers (chosen here: {mixed})")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evaluators.fhe.packed import Layout, PackedNetwork
 
 SCHEMA = 1
+_TOLD = frozenset({"log_n", "chain", "scale", "ring", "secret_weight"})  # in other words, in full
 
 
 def parameters(params: CkksParams, security: Security) -> dict[str, Any]:
@@ -45,10 +46,7 @@ def parameters(params: CkksParams, security: Security) -> dict[str, Any]:
         "log_qp_bits": chain.log_qp,
         "chain": chain_of(params),
         "security": _security(params, security),
-        "input_packing": params.input_packing,
-        "layers": to_plain(params.layers),
-        "activations": to_plain(params.activations),
-        "bootstraps": list(params.bootstraps),
+        **{name: value for name, value in to_plain(params).items() if name not in _TOLD},
     }
 
 

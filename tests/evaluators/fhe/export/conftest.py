@@ -21,7 +21,7 @@ SPEC = {
         "data": "digits",
         "teacher": {"epochs": 4, "learning_rate": 0.02},
     },
-    "space": {"name": "ckks", "log_n": [12, 13], "security": {"bits": 128}},
+    "space": {"name": "ckks", "log_n": [12, 13], "drops": ["each"], "security": {"bits": 128}},
     "method": "pretrained",
     "objectives": ["key_mb"],
     "ladder": [{"rung": "static", "evaluators": ["ckks_static"]}],

@@ -141,6 +141,25 @@ def test_what_seal_does_not_take_is_left_out(params: CkksParams, tmp_path: Path)
     assert made.left_out["encrypted"].startswith("SEAL has no ring")
 
 
+def test_one_prime_for_a_square_and_a_layer_runs_but_not_on_orion(
+    study: Study, exported: Path, params: CkksParams, tmp_path: Path
+) -> None:
+    chain = dataclasses.replace(params.chain, first=34, levels=(54, 27), special=(60,))
+    candidate = Candidate(
+        "ckks",
+        payload(params, chain=chain, drops="paired", layers=()),
+        exported / "weights.safetensors",
+    )
+    folder = tmp_path / "out"
+    folder.mkdir()
+    made = CkksExport().export(candidate, study.components.workload, {}, folder)
+    assert set(made.files) == {*FILES, "encrypted"} - {"orion.yaml"}
+    assert "one prime for both" in made.left_out["orion.yaml"]
+    done = alone(folder / "encrypted", tmp_path, "--sample", "3")
+    assert done.returncode == 0, done.stderr
+    assert "agreement: 3 of 3 classes as in the clear" in done.stdout
+
+
 def test_a_chain_too_short_for_the_network(
     study: Study, exported: Path, params: CkksParams, tmp_path: Path
 ) -> None:

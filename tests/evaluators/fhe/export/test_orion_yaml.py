@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from evaluators.fhe.export.orion_yaml import differences, embedding, orion_yaml
+from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.orion.shipped import shipped
 from spaces.ckks.params import CkksParams, LayerPacking
 
@@ -49,6 +50,11 @@ def test_one_embedding_for_all(params: CkksParams, layers: Any, method: str) -> 
     assert embedding(changed) == read(changed)["orion"]["embedding_method"] == method
     mixed = len({layer.embedding for layer in layers}) == 2
     assert any("a: square, b: fold" in line for line in differences(changed)) == mixed
+
+
+def test_orion_needs_a_prime_for_every_level(params: CkksParams) -> None:
+    with pytest.raises(BackendFailure, match="one prime for both"):
+        orion_yaml(dataclasses.replace(params, drops="paired"))
 
 
 def test_what_differs_stands_in_the_file(params: CkksParams) -> None:

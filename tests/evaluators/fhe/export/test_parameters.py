@@ -40,6 +40,21 @@ def test_parameters_survive_json_and_say_how_secure_they_are(params: CkksParams)
     assert data["activations"][0]["degree"] == 7
 
 
+def test_no_choice_is_forgotten(params: CkksParams) -> None:
+    data = parameters(params, Security())
+    names = {field.name for field in dataclasses.fields(params)} - {"secret_weight", "scale"}
+    assert names | {"secret", "scale_bits"} <= set(data)
+    assert data["drops"] == params.drops
+
+
+def test_a_paired_chain_drops_one_prime_for_a_square_and_a_layer(
+    packed: PackedNetwork, params: CkksParams
+) -> None:
+    paired = dataclasses.replace(params, drops="paired", chain=Chain(32, (54, 27), (60,)))
+    drops = {node["name"]: len(node["drops"]) for node in plan(packed, paired)["nodes"]}
+    assert list(drops.values()) == [0, 1, 0, 1]
+
+
 def test_an_unenforced_table_and_a_sparse_secret_are_told(params: CkksParams) -> None:
     sparse = dataclasses.replace(params, secret_weight=192)
     data = parameters(sparse, Security(table="legacy_2018", allow_insecure=True))
