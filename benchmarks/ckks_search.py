@@ -20,6 +20,7 @@ from evaluators.fhe.levels import consumed, deferred, limbs
 from evaluators.fhe.packed import PackedNetwork
 from evaluators.fhe.prediction import modelled_bits, predicted_latency
 from evaluators.fhe.static_batch import ParamArrays, static_batch
+from evaluators.fhe.static_rules import facts_of
 from search.api.errors import SearchError
 from spaces.ckks.params import Chain, CkksParams, Drops, InputPacking, LayerPacking
 from spaces.ckks.security import Security
@@ -110,7 +111,8 @@ def best_chain(
     sets = chains(case, params)
     if not sets:
         return None
-    feasible = static_batch(packed, ParamArrays.of(sets)).feasible
+    known = facts_of(packed, case.samples, drops=params.drops)
+    feasible = static_batch(known, ParamArrays.of(sets)).feasible
     legal = [one for one, good in zip(sets, feasible, strict=True) if good]
     if not legal:
         return None

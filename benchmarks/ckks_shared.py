@@ -25,7 +25,7 @@ from evaluators.fhe.graph import Graph
 from evaluators.fhe.levels import circuit_of
 from evaluators.fhe.measured import server_cpu_ms
 from evaluators.fhe.memory import key_mb, upload_mb
-from evaluators.fhe.network import graph_for
+from evaluators.fhe.network import SAMPLES, graph_for
 from evaluators.fhe.packed import PackedNetwork
 from evaluators.fhe.packing import pack
 from evaluators.fhe.precision import compare
@@ -53,6 +53,7 @@ class Case:
         name: short.
         graph: as CKKS sees it.
         network: as PyTorch sees it.
+        samples: ``[n, elements]``, of the training split, for ranges.
         images: ``[n, elements]``, of the validation split.
         exact: ``[n, outputs]``, of the graph in the clear.
         accuracy: % of the validation split that the network classifies rightly.
@@ -61,6 +62,7 @@ class Case:
     name: str
     graph: Graph
     network: torch.nn.Module
+    samples: np.ndarray
     images: np.ndarray
     exact: np.ndarray
     accuracy: float
@@ -92,9 +94,14 @@ def trained(name: str, images: int, *, smoke: bool = False) -> Case:
     validation = workload.data.validation
     with torch.no_grad():
         right = (module(validation.x).argmax(dim=1) == validation.y).float().mean()
-    x = validation.x[:images].reshape(len(validation.x[:images]), -1).double().numpy()
+    x, samples = flat(validation.x[:images]), flat(workload.data.train.x[:SAMPLES])
     accuracy = round(100 * float(right), 2)
-    return Case(name, graph, module, x, reference.run(graph, x), accuracy)
+    return Case(name, graph, module, samples, x, reference.run(graph, x), accuracy)
+
+
+def flat(images: torch.Tensor) -> np.ndarray:
+    """``[n, elements]``, float64."""
+    return np.asarray(images.reshape(len(images), -1).double().numpy())
 
 
 def packed_for(case: Case, params: CkksParams, times: OperationTimes) -> PackedNetwork:
