@@ -13,6 +13,7 @@ from pathlib import Path
 
 from search.api.candidate import Candidate
 from search.api.errors import SearchError
+from search.api.exporting import SharesWeights
 from search.api.metric import Fidelity, Measurement
 from search.api.protocols import Decodes, HasTestSplit
 from search.api.trial import Trial
@@ -38,12 +39,14 @@ def measure_on_test(
     evaluators = [e for e in top.evaluators if isinstance(e, HasTestSplit)]
     if not evaluators or not isinstance(space, Decodes):
         return
+    method: object = ladder.method
+    shared = method.shared_weights() if isinstance(method, SharesWeights) else None
     fidelity = Fidelity("test", top.fidelity.rank + 1, top.fidelity.budget)
     for trial in trials:
         data = trial.outcome.candidate if trial.outcome else None
         if data is None:
             continue
-        weights = trial.artefacts.get(str(data["weights"])) if data["weights"] else None
+        weights = trial.artefacts.get(str(data["weights"]), shared) if data["weights"] else None
         candidate = Candidate(str(data["kind"]), space.decode(data["payload"]), weights)
         with tempfile.TemporaryDirectory(prefix="cipher-search-test-") as folder:
             ctx = TrialContext(

@@ -33,3 +33,27 @@ def test_only_the_front_meets_the_test_split_and_only_when_the_search_is_done(
             assert measured is not None
             assert measured.split == "validation"
             assert trial.values[0] == measured.value
+
+
+def test_weights_that_all_trials_share_meet_the_test_split_too(tmp_path: Path) -> None:
+    config = tmp_path / "shared.yaml"
+    config.write_text(
+        "study: {name: shared, seed: 0}\n"
+        "workload:\n"
+        "  name: image_classification\n"
+        "  network: {name: ckks_mlp, hidden: [8]}\n"
+        "  data: digits\n"
+        "  teacher: {epochs: 1}\n"
+        "space: {name: ckks, log_n: [13]}\n"
+        "method: pretrained\n"
+        "objectives: [accuracy]\n"
+        "ladder: [{rung: static, evaluators: [ckks_static, accuracy]}]\n"
+        "searcher: random\n"
+        "budget: {trials: 1}\n"
+        "runner: inline\n"
+    )
+    study = Study.from_yaml(config, overrides=[f"study.directory={tmp_path}"])
+    (trial,) = study.run().trials
+    assert trial.outcome is not None
+    tested = [m for m in trial.outcome.measurements if m.split == "test"]
+    assert [m.metric for m in tested] == ["accuracy"]
