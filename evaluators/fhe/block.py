@@ -91,15 +91,22 @@ def predicted_bits(
         given: ``[n, elements]``, what the block reads.
         exact: ``[n, elements]``, what it gives in the clear.
     """
-    from evaluators.fhe.noise import Source, variances
+    from evaluators.fhe.noise import Source, Variance, variances
     from evaluators.fhe.noise_simulation import simulate
     from evaluators.fhe.precision import compare
 
     primes = primes_of(params.chain, params.log_n, params.ring)[: params.chain.limbs]
     found = variances(graph, params, [float(p) for p in primes])
     fresh = found[Source(graph.nodes[0].name, "fresh")]
-    drawn = simulate(block.packed, {**found, Source(block.source, "fresh"): fresh}, given)
+    # It is encrypted at the scale that the whole network has there.
+    ratio = assign(graph, params)[graph.nodes[0].name].scale_out / _scale_in(block)
+    entered = Variance(fresh.white * ratio**2)
+    drawn = simulate(block.packed, {**found, Source(block.source, "fresh"): entered}, given)
     return compare(drawn[0], exact).mean
+
+
+def _scale_in(block: Block) -> float:
+    return block.levels[block.source].scale_out
 
 
 def _prices(circuit: Circuit, params: CkksParams, times: OperationTimes) -> dict[str, float]:

@@ -140,8 +140,12 @@ class Physics:
         return self._white(error + _ROUNDING, scale)
 
     def encoded(self, scale: float) -> Variance:
-        """Rounding of a plaintext."""
-        return self._white(_ROUNDING, scale)
+        """Rounding of a plaintext of real numbers.
+
+        It is symmetric, c_(N-i) = -c_i, and so is what rounding leaves: an error of real numbers,
+        with nothing of it in imaginary parts.
+        """
+        return self._white(2.0 * _ROUNDING, scale)
 
     def rescaled(self, scale: float) -> Variance:
         """Rounding of both polynomials, of which the second meets the secret; ``scale`` after."""

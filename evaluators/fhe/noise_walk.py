@@ -49,9 +49,10 @@ def forward_linear(linear: PackedLinear, x: np.ndarray, add: Add = quiet) -> np.
         energy = np.zeros_like(inner)
         for index in terms:
             value = babies[linear.terms[index].source, linear.terms[index].baby]
-            inner += linear.diagonal(index) * value
+            diagonal = linear.diagonal(index)
+            inner += diagonal * value
             if noisy:
-                energy += value * value
+                energy += unrepeated(diagonal) * value * value
         if noisy:
             inner += add(Source(name, "weights"), np.zeros_like(inner)) * np.sqrt(energy)
         if linear.early:
@@ -100,9 +101,10 @@ def backward_linear(
         energy = np.zeros((len(x), x.shape[2]), dtype=x.dtype)
         for index in terms:
             key = (linear.terms[index].source, linear.terms[index].baby)
-            part = outer * linear.diagonal(index).astype(outer.dtype)
+            diagonal = linear.diagonal(index)
+            part = outer * diagonal.astype(outer.dtype)
             inner[key] = inner[key] + part if key in inner else part
-            energy += rotated[key] ** 2
+            energy += np.float32(unrepeated(diagonal)) * rotated[key] ** 2
         meet(Source(name, "weights"), outer[:, None], energy[:, None])
     result = np.zeros((len(grad), x.shape[1], x.shape[2]), dtype=grad.dtype)
     for (source, baby), part in inner.items():
@@ -110,6 +112,23 @@ def backward_linear(
             meet(Source(name, "baby"), part[:, None], None)
         result[:, source] += np.roll(part, baby, axis=-1)
     return result
+
+
+def unrepeated(diagonal: np.ndarray) -> float:
+    """The share of a diagonal's slots after which its content repeats.
+
+    A vector of period p is a polynomial with p of N / 2 coefficients (and their mirror images), the
+    others being exactly 0: rounding leaves so much less.
+    """
+    period = len(diagonal)
+    while period % 2 == 0:
+        half = period // 2
+        if diagonal[0] != diagonal[half] or not np.array_equal(
+            diagonal[:half], diagonal[half:period]
+        ):
+            break
+        period = half
+    return period / len(diagonal)
 
 
 def giant_part(linear: PackedLinear) -> str:

@@ -155,7 +155,7 @@ class CkksSpace:
     def _demands_of(self, params: CkksParams) -> Demands:
         own = self.demands
         pairs = self._encoding.pairs(params.activations, params.drops)
-        return Demands(len(pairs), own.output_range, own.library, own.security, pairs)
+        return Demands(len(pairs), own.output_range, own.library, own.security, pairs=pairs)
 
     def _legal(self, point: Point) -> bool:
         """Whether ``point``, whose values are in their domains, breaks no rule."""

@@ -2,13 +2,15 @@
 
 The smallest ring dimension whose slots suffice and whose table leaves room for the scale that the
 wanted precision takes; the largest scale that fits there, since scale costs no time; a special
-prime of 12 bits more than the first. After a failure the one quantity behind it moves: precision a
+prime of 12 bits more than the first. Where squares and linear maps can share a prime and give
+the precision, they do: it is faster. After a failure the one quantity behind it moves: precision a
 larger scale or dimension, depth one more level, overflow a larger first prime, memory another
 packing. Where the scale has bits to spare, layers rescale as soon as that saves time.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +28,15 @@ from search.api.domain import (
 )
 from search.api.metric import Constraint
 from search.api.trial import Trial
-from spaces.ckks.rules import SAFE_GAP, SAFE_HEADROOM, expected_bits
+from spaces.ckks.primes import LARGEST_BITS
+from spaces.ckks.rules import (
+    SAFE_GAP,
+    SAFE_HEADROOM,
+    WEIGHTS_TO_SCALE,
+    effective_scale,
+    expected_bits,
+    pair_bits,
+)
 
 if TYPE_CHECKING:
     from spaces.ckks.space import CkksSpace
@@ -119,8 +129,9 @@ class Synthesis:
         None if no configuration is legal.
         """
         best: tuple[float, Point] | None = None
-        for log_n in self._dimensions(needs.log_n):
-            found = self._at(log_n, needs)
+        ways = itertools.product(self._dimensions(needs.log_n), self._drops())
+        for log_n, drops in ways:
+            found = self._at(log_n, drops, needs)
             if found is None:
                 continue
             bits = self._expected(found)
@@ -134,7 +145,10 @@ class Synthesis:
         """Bits of precision by the rule of thumb."""
         values = self._space.complete(point)
         lost = SOON_BITS if values.get("rescaling") == "soon" else 0.0
-        return expected_bits(int(values["scale"]), int(values["log_n"])) - lost  # type: ignore[arg-type]
+        scale: Any = values["scale"]
+        if values["drops"] == "paired":
+            scale = _effective(scale, values["weight_bits"])  # type: ignore[arg-type]
+        return expected_bits(scale, int(values["log_n"])) - lost  # type: ignore[arg-type]
 
     def _dimensions(self, least: int) -> list[int]:
         """log2 of the dimensions to try, smallest first; those with too few slots only if all."""
@@ -144,11 +158,31 @@ class Synthesis:
         roomy = [n for n in fitting if layers is None or 2 ** (n - 1) >= layers.widest]
         return roomy or fitting[-1:]
 
-    def _at(self, log_n: int, needs: Needs) -> Point | None:
-        """The largest scale that is legal at this dimension."""
-        for scale in reversed(self._options("scale")):
-            spare = expected_bits(scale, log_n) - SOON_BITS >= needs.bits
-            wanted = {"log_n": log_n, "scale": scale, "rescaling": "soon" if spare else "last"}
+    def _drops(self) -> list[Any]:
+        """What may drop primes, the faster first."""
+        return sorted(self._options("drops"), key=("paired", "each").index)
+
+    def _sizes(self, drops: str) -> list[tuple[int, int]]:
+        """(scale, bits of weights in pairs), the most precise first."""
+        scales = self._options("scale")
+        if drops == "each":
+            return [(scale, 0) for scale in reversed(scales)]
+        known = self._options("weight_bits")
+        found = []
+        for scale in scales:
+            wanted = min(scale - WEIGHTS_TO_SCALE, LARGEST_BITS - scale)
+            found.append((scale, min(known, key=lambda bits: abs(bits - wanted))))
+        return sorted(found, key=lambda size: (-_effective(*size), size[0]))
+
+    def _at(self, log_n: int, drops: str, needs: Needs) -> Point | None:
+        """The most precise scale that is legal at this dimension."""
+        for scale, weights in self._sizes(drops):
+            effective = scale if drops == "each" else _effective(scale, weights)
+            spare = expected_bits(effective, log_n) - SOON_BITS >= needs.bits
+            wanted: dict[str, Value] = {
+                "log_n": log_n, "drops": drops, "scale": scale, "weight_bits": weights,
+                "rescaling": "soon" if spare else "last",
+            }  # fmt: skip
             point = self._complete({**self._choices(needs), **wanted})
             if point is not None and not self._space.check(point):
                 return point
@@ -252,6 +286,11 @@ def target_precision(constraints: Sequence[str]) -> float | None:
         if bound is not None and "precision" in bound.metric and bound.op == ">=":
             bounds.append(bound.bound)
     return max(bounds, default=None)
+
+
+def _effective(scale: int, weight_bits: int) -> float:
+    """The scale that gives as much precision if no prime is dropped in pairs."""
+    return effective_scale(scale, pair_bits(scale, weight_bits) - scale)
 
 
 def _word(name: str) -> str | None:

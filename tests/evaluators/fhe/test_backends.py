@@ -46,3 +46,9 @@ def test_times_of_an_inference_add_up() -> None:
 def test_images_are_dealt_over_keys_and_some_go_to_all() -> None:
     assert shared_out([0, 1, 2, 3, 4], 2, always=[9]) == [[0, 2, 4, 9], [1, 3, 9]]
     assert shared_out([0], 3) == [[0]]
+
+
+def test_pairs_are_for_back_ends_that_defer_rescaling() -> None:
+    paired = CkksParams(13, Chain(31, (50, 26), (55,)), 26, drops="paired")
+    assert "rescales after every step" in CAPABLE.lacks(paired)
+    assert not dataclasses.replace(CAPABLE, pairs=True).lacks(paired)

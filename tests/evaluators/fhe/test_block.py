@@ -12,11 +12,14 @@ from evaluators.fhe.levels import assign
 from evaluators.fhe.network import graph_for
 from evaluators.fhe.packing import pack
 from evaluators.fhe.seal.run import data_primes, run_encrypted
+from spaces.ckks.params import Chain, CkksParams
+
+PAIRED = CkksParams(12, Chain(35, (50, 50, 26), (55,)), 26, drops="paired")
 
 
-@pytest.fixture
-def cut(small_squares: Any, squares_candidate: Any, here: Any) -> Any:
-    params = squares_candidate.payload
+@pytest.fixture(params=["each", "paired"])
+def cut(request: Any, small_squares: Any, squares_candidate: Any, here: Any) -> Any:
+    params = squares_candidate.payload if request.param == "each" else PAIRED
     graph = graph_for(squares_candidate, small_squares, "test", here)
     packed = pack(graph, params.slots, params)
     block = most_expensive(packed, params, shipped_times(), data_primes(params))

@@ -18,6 +18,7 @@ from evaluators.fhe.noise_walk import (
     positions,
     spread,
     sums,
+    unrepeated,
 )
 from evaluators.fhe.packing import pack
 from evaluators.fhe.seal_host import block
@@ -111,3 +112,22 @@ def test_spread_and_positions() -> None:
     places = list(positions(pack(graph, params.slots, params)))
     assert len(set(places)) == 10
     assert all(0 <= slot < params.slots for _, slot in places)
+
+
+def test_a_repeated_diagonal_is_rounded_in_fewer_coefficients() -> None:
+    """Against the library's own encoder."""
+    from evaluators.fhe.seal.engine import Scheme
+    from spaces.ckks.params import Chain
+    from spaces.ckks.primes import primes_of
+
+    primes = primes_of(Chain(40, (30,), (50,)), 12)
+    scheme = Scheme(12, primes[:-1], primes[-1:])
+    random, scale = np.random.default_rng(0), 2.0**20
+    for period, share in ((2048, 1.0), (256, 1 / 8)):
+        diagonal = np.tile(random.normal(size=period), 2048 // period)
+        assert unrepeated(diagonal) == share
+        found = np.array(scheme.encoder.decode_double(scheme.encode(diagonal, 2, scale)))
+        variance = 4096 / 12 / scale**2 * share  # all of it in real parts
+        assert float(np.mean((found - diagonal) ** 2)) == pytest.approx(variance, rel=0.25)
+    assert unrepeated(np.zeros(8)) == 1 / 8
+    assert unrepeated(np.array([1.0, 1.0, 1.0, 2.0])) == 1.0

@@ -18,6 +18,15 @@ from spaces.ckks.security import Security
 GOOD = CkksParams(13, Chain(31, (26,) * 5, (45,)), 26)
 
 
+def drawn_pairs(rng: random.Random) -> CkksParams:
+    """Around the border, for two squares that share a prime with the map behind each."""
+    scale, weights = rng.randint(16, 32), rng.randint(5, 36)
+    first, pair = scale + rng.randint(4, 12), min(60, scale + weights)
+    special = min(60, max(first, pair) + rng.randint(-1, 8))
+    chain = Chain(first, (pair, pair, scale + rng.randint(-2, 2)), (special,))
+    return CkksParams(13, chain, scale, drops="paired")
+
+
 def drawn(
     rng: random.Random, log_n: int, depth: int = 5, special: tuple[int, ...] = (1,)
 ) -> CkksParams:
@@ -79,6 +88,25 @@ def test_verdicts_are_those_of_single_configurations(
     assert found.plaintext_mb == singles[0].figures["plaintext_mb"]
     assert found.upload_mb == singles[0].figures["upload_mb"]
     assert 0 < found.feasible.sum() < len(sets)
+
+
+def test_verdicts_on_pairs_are_those_of_single_configurations(networks: Any) -> None:
+    rng = random.Random(3)
+    sets = [drawn_pairs(rng) for _ in range(200)]
+    packed = pack(networks.mlp(), sets[0].slots, sets[0])
+    facts = facts_of(packed, drops="paired")
+    found = static_batch(facts, ParamArrays.of(sets))
+    assert facts.depth == 3
+    for i, params in enumerate(sets):
+        single = {v.rule for v in report(facts, params).violations}
+        assert {rule for rule, hit in found.broken.items() if hit[i]} == single, params
+    faint = [p.chain.levels[0] - p.scale < 7 for p in sets]
+    assert found.broken["scale_mismatch"][faint].all()
+    assert 0 < found.feasible.sum() < len(sets)
+    with pytest.raises(ConfigError, match="facts about other drops .got paired; expected each"):
+        static_batch(facts, ParamArrays.of([GOOD]))
+    with pytest.raises(ConfigError, match="one kind of drops"):
+        ParamArrays.of([GOOD, sets[0]])
 
 
 def test_it_judges_twenty_thousand_configurations_a_second(known: dict[str, Facts]) -> None:

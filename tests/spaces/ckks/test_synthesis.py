@@ -181,7 +181,7 @@ def test_layers_rescale_soon_where_the_scale_has_bits_to_spare() -> None:
         Site("b", "activation", "square", (32,), (32,)),
         Site("c", "linear", "linear", (32,), (10,)),
     )
-    found = CkksSpace(Layers(sites), CkksConfig(log_n=(13, 14), scale=(22, 36)))
+    found = CkksSpace(Layers(sites), CkksConfig(log_n=(13, 14), scale=(22, 36), drops=("each",)))
     wanted = {bits: found.synthesise((), (f"precision_ckks >= {bits} bit",)) for bits in (17, 21)}
     assert all(point is not None and point["log_n"] == 13 for point in wanted.values())
     assert [point["rescaling"] for point in wanted.values() if point] == ["soon", "last"]
@@ -196,7 +196,40 @@ def test_a_space_that_always_rescales_soon_takes_a_larger_dimension() -> None:
     layers = Layers((linear[0], squares[0], linear[1], squares[1], linear[2]))
     dimensions = []
     for rescaling in ("last", "soon"):
-        options = CkksConfig(log_n=(13, 14), rescaling=(rescaling,))
+        options = CkksConfig(log_n=(13, 14), drops=("each",), rescaling=(rescaling,))
         point = CkksSpace(layers, options).synthesise((), WANTED)
         dimensions.append((point or {})["log_n"])
     assert dimensions == [13, 14]
+
+
+def squares(count: int) -> Layers:
+    sites = [Site("fc", "linear", "linear", (32,), (32,))]
+    for i in range(count):
+        sites += [Site(f"act{i}", "activation", "square", (32,), (32,)),
+                  Site(f"fc{i}", "linear", "linear", (32,), (32,))]  # fmt: skip
+    return Layers(tuple(sites))
+
+
+def test_pairs_come_first_where_they_are_precise_enough() -> None:
+    found = CkksSpace(squares(2))
+    point = found.synthesise((), WANTED) or {}
+    assert (point["log_n"], point["drops"]) == (13, "paired")
+    params = found.build(point)
+    assert len(params.chain.levels) == 3
+    pair = point["scale"] + point["weight_bits"]  # type: ignore[operator]
+    assert params.chain.levels == (pair, pair, point["scale"])
+    assert params.chain.special[0] >= pair
+    assert point["weight_bits"] >= point["scale"] - 2  # type: ignore[operator]
+
+
+def test_what_pairs_cannot_give_is_had_by_primes_for_each() -> None:
+    """A prime of 60 bits has no room for a scale and weights of more than 32."""
+    point = CkksSpace(squares(1)).synthesise((), ("precision_ckks >= 22 bit",)) or {}
+    assert point["drops"] == "each"
+    assert "weight_bits" not in point
+
+
+def test_missed_precision_ends_pairs() -> None:
+    found = CkksSpace(squares(2), CkksConfig(log_n=(13,)))
+    first, second = mended(found, {"excess": {"precision_ckks >= 12 bit": 1.0}})
+    assert [first["drops"], (second or {}).get("drops")] == ["paired", "each"]
