@@ -33,6 +33,8 @@ def encrypted_tables(family: Family) -> list[Table]:
         return []
     main = family.main
     tables = [chains_table(main), layers_table(family), errors_table(main), sizes_table(main)]
+    if (told := warnings_table(main)).rows:
+        tables.insert(1, told)
     return tables + [t for arm in family.arms[1:] if (t := chains_table(arm)).rows]
 
 
@@ -57,6 +59,22 @@ def chains_table(arm: Arm) -> Table:
         "that the security table would still allow.",
         empty="No trial of the front is a CKKS configuration.",
     )  # fmt: skip
+
+
+def warnings_table(arm: Arm) -> Table:
+    """What is legal about the chains on the front but worth a word."""
+    rows: list[tuple[Cell, ...]] = []
+    for trial, _ in _front(arm):
+        told = trial.outcome.notes.get("ckks_warnings") if trial.outcome else None
+        for text in told if isinstance(told, (list, tuple)) else ():
+            rows.append((trial.number, str(text)))
+    return Table(
+        f"warnings-{arm.name}",
+        "Worth a word",
+        ("trial", "warning"),
+        tuple(rows),
+        empty="No chain of the front earned a warning.",
+    )
 
 
 def chain_text(chain: Chain) -> str:
@@ -92,7 +110,7 @@ def layers_table(family: Family) -> Table:
 
 
 def _layer_cells(layer: Layer) -> tuple[Cell, ...]:
-    limbs = None if layer.limbs is None else f"{layer.limbs[0]} to {layer.limbs[1]}"
+    limbs = None if layer.limbs is None else " to ".join(map(str, dict.fromkeys(layer.limbs)))
     return (
         layer.name, layer.kind, layer.place, limbs, ", ".join(map(str, layer.dropped)) or None,
         layer.scale, _told(layer.predicted_ms, "model"), _told(layer.cpu_ms, "measured"),

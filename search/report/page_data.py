@@ -21,7 +21,7 @@ from search.report.tables import constraint_units, quantity
 
 _DETAILS = 1_500  # trials with details; of a larger study the rest is in trials.csv
 _DETAIL_BYTES = 1_600_000
-_TEXT = 300  # characters of a text in the page
+_TEXT = 600  # characters of a text in the page
 
 
 def page_data(family: Family, importances: Iterable[Importance]) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _detail(arm: Arm, trial: Trial, sites: list[Site]) -> dict[str, Any]:
             for name, value in (outcome.excess.items() if outcome else ())
         ],
         "notes": [
-            [str(name), _cut(value if isinstance(value, str) else compact_json(value))]
+            [str(name), _cut(_noted(value))]
             for name, value in (outcome.notes.items() if outcome else ())
             if value not in ([], (), {}, "") and (chain is None or name not in NOTES)
         ],
@@ -216,6 +216,13 @@ def _detail(arm: Arm, trial: Trial, sites: list[Site]) -> dict[str, Any]:
         "error": _cut(first_line(outcome.error)) if outcome else "",
         "ckks": chain,
     }
+
+
+def _noted(value: Any) -> str:
+    """A note as text; sentences stand one after the other."""
+    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+        return "; ".join(value)
+    return value if isinstance(value, str) else compact_json(value)
 
 
 def _chosen(site: Site, operator: str | None, kept: int | None) -> Any:

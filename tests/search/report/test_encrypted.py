@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from search.report.encrypted import (
     layers_table,
     sizes_table,
     told_trials,
+    warnings_table,
 )
 from search.report.family import family_of
 from search.report.html import render_html
@@ -138,6 +140,18 @@ def test_sizes_name_only_what_was_taken():
     assert table.columns == ("trial", "keys [MB]", "resident memory of the run [MB]")
     assert plain(table)[1] == (3, 28.0, 400.0)
     assert sizes_table(family_of([study(run=False)]).main).columns == ("trial", "keys [MB]")
+
+
+def test_warnings_of_the_front_are_told():
+    assert warnings_table(family_of([study()]).main).rows == ()
+    trial = a_trial(3, 40.0, 10.0)
+    notes = {**trial.outcome.notes, "ckks_warnings": ["results wrap around", "sparse secret"]}
+    warned = replace(trial, outcome=replace(trial.outcome, notes=notes))
+    family = family_of([study(trials=[warned])])
+    assert warnings_table(family.main).rows == ((3, "results wrap around"), (3, "sparse secret"))
+    assert "Worth a word" in render_markdown(family)
+    detail = page_data(family, [])["arms"][0]["details"]["3"]
+    assert ["ckks_warnings", "results wrap around; sparse secret"] in detail["notes"]
 
 
 def test_other_studies_have_no_such_section():
