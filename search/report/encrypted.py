@@ -70,7 +70,7 @@ def warnings_table(arm: Arm) -> Table:
             rows.append((trial.number, str(text)))
     return Table(
         f"warnings-{arm.name}",
-        "Worth a word",
+        "Warnings",
         ("trial", "warning"),
         tuple(rows),
         empty="No chain of the front earned a warning.",
@@ -110,7 +110,9 @@ def layers_table(family: Family) -> Table:
 
 
 def _layer_cells(layer: Layer) -> tuple[Cell, ...]:
-    limbs = None if layer.limbs is None else " to ".join(map(str, dict.fromkeys(layer.limbs)))
+    limbs = (
+        None if layer.limbs is None else "\u00a0to\u00a0".join(map(str, dict.fromkeys(layer.limbs)))
+    )
     return (
         layer.name, layer.kind, layer.place, limbs, ", ".join(map(str, layer.dropped)) or None,
         layer.scale, _told(layer.predicted_ms, "model"), _told(layer.cpu_ms, "measured"),

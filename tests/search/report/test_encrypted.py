@@ -100,7 +100,7 @@ def test_every_trial_of_the_front_has_its_chain():
 def test_layers_show_primes_time_and_error_with_their_evidence():
     table = layers_table(family_of([study()]))
     rows = [row for row in plain(table) if row[0] == 3]
-    assert rows[1] == (3, "fc1", "linear", "server", "4 to 3", "26", 26.0, 20.0, 21.0, 40.0, 52.5,
+    assert rows[1] == (3, "fc1", "linear", "server", "4\u00a0to\u00a03", "26", 26.0, 20.0, 21.0, 40.0, 52.5,
                        50.0)  # fmt: skip
     kinds = dict(zip(table.columns, (table.evidence(i) for i in range(12)), strict=True))
     assert kinds["predicted CPU time [ms]"] == "model"
@@ -149,7 +149,7 @@ def test_warnings_of_the_front_are_told():
     warned = replace(trial, outcome=replace(trial.outcome, notes=notes))
     family = family_of([study(trials=[warned])])
     assert warnings_table(family.main).rows == ((3, "results wrap around"), (3, "sparse secret"))
-    assert "Worth a word" in render_markdown(family)
+    assert "## Warnings" in render_markdown(family)
     detail = page_data(family, [])["arms"][0]["details"]["3"]
     assert ["ckks_warnings", "results wrap around; sparse secret"] in detail["notes"]
 
