@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from evaluators.fhe.child_process import (
     end_with_parent,
     kind_of,
     limit_self,
+    own_peak_mb,
     tell_failure,
 )
 
@@ -76,11 +76,10 @@ class _Child:
         if not self._job["compile_only"]:
             self._infer(data)
         np.save(self._folder / OUTPUTS, np.array(self._outputs, dtype=np.float64))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
         report = {
             "setup": self._stages,
             "inferences": self._inferences,
-            "peak_mb": peak,
+            "peak_mb": own_peak_mb(),
             "notes": notes,
         }
         (self._folder / REPORT).write_text(json.dumps(report), encoding="utf-8")

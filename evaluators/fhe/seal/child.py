@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from evaluators.fhe.child_process import (
     end_with_parent,
     kind_of,
     limit_self,
+    own_peak_mb,
     tell_failure,
 )
 from evaluators.fhe.seal import engine
@@ -90,8 +90,7 @@ class _Child:
             self._share(work, repeat, images, inputs)
             clock.stages[-1]["images_seconds"] = perf_counter() - began
             del keys, work  # the next set takes their memory
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        report = {"setup": clock.stages, "peak_mb": peak * 1024 / 1e6}
+        report = {"setup": clock.stages, "peak_mb": own_peak_mb()}
         _write_json(self._folder / REPORT, report)
 
     def _share(self, work: _Work, repeat: int, images: Sequence[int], inputs: np.ndarray) -> None:

@@ -144,3 +144,16 @@ def test_a_child_dies_with_whoever_started_it(tmp_path: Path) -> None:
 )
 def test_sayings_have_meanings(message: str, kind: str) -> None:
     assert kind_of(message) == kind
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux's /proc")
+def test_peak_memory_is_that_of_the_child_alone() -> None:
+    child = "from evaluators.fhe.child_process import own_peak_mb; print(own_peak_mb())"
+    parent = (
+        "import subprocess, sys\nx = b'1' * 400_000_000\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", parent], check=True, capture_output=True, text=True
+    ).stdout
+    assert 5 < float(told) < 300
