@@ -17,14 +17,19 @@ from evaluators.fhe.static_rules import Facts, Logs, broken, facts_for, total_mb
 from search.api.errors import ConfigError
 from spaces.ckks.params import CkksParams, Drops, RingType
 from spaces.ckks.primes import largest_primes, order_of
-from spaces.ckks.rules import LEAST_BITS, LEAST_HEADROOM, Demands, scale_for, switched_bits
+from spaces.ckks.rules import (
+    LEAST_BITS,
+    LEAST_HEADROOM,
+    Demands,
+    least_weight_bits,
+    scale_for,
+    switched_bits,
+)
 
 if TYPE_CHECKING:
     from evaluators.fhe.packed import PackedNetwork
 
 Array = np.ndarray
-
-_WEIGHT_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,8 @@ def static_batch(
         "depth": limbs - 1 < facts.depth,
         "overflow": arrays.first - arrays.scale
         < max(LEAST_HEADROOM, 1.0 + float(np.log2(facts.output_range))),
-        "imprecise": _weak_special(arrays, special, facts.faint_rotations) | (arrays.scale < scale_for(1, arrays.log_n)),
+        "imprecise": _weak_special(arrays, special, facts.faint_rotations)
+        | (arrays.scale < scale_for(1, arrays.log_n)),
         "scale_mismatch": _odd_scales(arrays),
         "no_primes": np.isnan(primes).any(axis=1) & ~outside,
     }
@@ -239,7 +245,7 @@ def _odd_scales(arrays: ParamArrays) -> Array:
     """
     if arrays.drops == "paired":
         return np.zeros(len(arrays), dtype=bool)
-    floor = scale_for(1, arrays.log_n)
+    floor, least = scale_for(1, arrays.log_n), least_weight_bits(arrays.log_n)
     levels, scale = arrays.levels, arrays.scale[:, None]
-    odd = (2 * scale - levels < floor) | (2 * levels - scale < _WEIGHT_BITS)
+    odd = (2 * scale - levels < floor) | (2 * levels - scale < least)
     return np.asarray(((levels > 0) & odd).any(axis=1) & (arrays.scale >= floor))

@@ -16,9 +16,9 @@ from evaluators.fhe.failures import FailureKind
 from evaluators.fhe.headroom import MARGIN, largest_coefficient, largest_of_bias
 from evaluators.fhe.levels import consumed, deferred, limbs
 from evaluators.fhe.memory import key_mb, plaintext_mb, upload_mb
-from search.api.errors import ConfigError
 from evaluators.fhe.reference import evaluate
-from spaces.ckks.rules import scale_for
+from search.api.errors import ConfigError
+from spaces.ckks.rules import least_weight_bits, scale_for
 
 if TYPE_CHECKING:
     from evaluators.fhe.graph import Graph, Node, Polynomial
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_WEIGHT_BITS = 8.0  # least log2 of the scale of encoded weights; as for whole configurations
 _SAME = 1e-9  # log2 of scales that agree on paper differ by rounding only
 _COVERED = 1e-6  # a range beyond 1 by rounding only is covered
 _POINTS = 257  # of a polynomial that are looked at
@@ -267,6 +266,7 @@ def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
         if not again:
             break
     floor = float(scale_for(1.0, logs.log_n))
+    least = float(least_weight_bits(logs.log_n))
     found = [_differ(name, gap) for name, gap in mismatch.items()]
     for node in facts.graph.nodes:
         scale, left = scales[node.name], totals[:, facts.needed[node.name] - 1]
@@ -274,7 +274,7 @@ def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
         if node.kind == "square":
             found.append(_faint(node.name, scale, floor, "a square"))
         if node.name in weights:
-            found.append(_faint(node.name, weights[node.name], _WEIGHT_BITS, "encoded weights"))
+            found.append(_faint(node.name, weights[node.name], least, "encoded weights"))
     return found
 
 

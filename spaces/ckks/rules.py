@@ -30,7 +30,6 @@ SAFE_HEADROOM = 5
 LEAST_HEADROOM = 2
 """Bits between first prime and scale below which SEAL refuses to encode the last bias ('scale out
 of bounds'). Source: ``seal/ckks.h``, encode: log2(scale) + 1 must be less than the bits left."""
-_WEIGHT_BITS = 8  # least scale of encoded weights: below it their rounding alone costs the answer
 WEIGHTS_TO_SCALE = 2
 """By how many bits weights may lie below the scale of values before their rounding costs more than
 other noise. Source: enumerated with the noise model, of which encrypted runs are within 0.7 bit,
@@ -92,6 +91,15 @@ def expected_bits(scale: float, log_n: int) -> float:
 def scale_for(bits: float, log_n: int) -> int:
     """The least scale, in bits, that is expected to give ``bits`` of precision."""
     return math.ceil(bits + log_n / 2 + NOISE_BITS)
+
+
+def least_weight_bits(log_n: int) -> int:
+    """Least scale of encoded weights, in bits: below it their rounding alone costs the answer.
+
+    Rounding of coefficients leaves ``log2(N / 12) / 2`` bits in each weight. Source of the rest:
+    encrypted runs at N = 2^10 and 2^12 that lost the answer with weights of 10 and 11 bits.
+    """
+    return math.ceil(log_n / 2 + 5.5)
 
 
 def effective_scale(scale: float, weight_bits: float | None) -> float:
@@ -325,15 +333,16 @@ def _scales(params: CkksParams, pairs: tuple[bool, ...] | None) -> Iterator[Viol
     paired = (*(pairs or ()), *(False,) * len(levels))  # spare ones are nobody's
     shared = [b for b, pair in zip(levels, paired, strict=False) if pair]
     alone = [b for b, pair in zip(levels, paired, strict=False) if not pair]
-    if shared and min(shared) - params.scale < _WEIGHT_BITS:
-        yield _faint_pair(min(shared), params.scale)
+    least = least_weight_bits(params.log_n)
+    if shared and min(shared) - params.scale < least:
+        yield _faint_pair(min(shared), params.scale, least)
         return
     for bits in (min(alone, default=None), max(alone, default=None)):
         if bits is None:
             continue
         # A square has scale 2s - b; the weights behind it are encoded at 2b - s.
         square, weights = 2 * params.scale - bits, 2 * bits - params.scale
-        short = max(floor - square, _WEIGHT_BITS - weights)
+        short = max(floor - square, least - weights)
         if short > 0:
             detail = (
                 f"scale: got {params.scale} bits with a prime of {bits} bits; each rescaling "
@@ -345,8 +354,8 @@ def _scales(params: CkksParams, pairs: tuple[bool, ...] | None) -> Iterator[Viol
             return
 
 
-def _faint_pair(bits: int, scale: int) -> Violation:
-    weights, least = bits - scale, _WEIGHT_BITS
+def _faint_pair(bits: int, scale: int, least: int) -> Violation:
+    weights = bits - scale
     detail = (
         f"pairs: a prime of {bits} bits drops the scale of a square, {2 * scale} bits, and leaves "
         f"{weights} to the weights behind it; at least {least}, else they are rounded away. "

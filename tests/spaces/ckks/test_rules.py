@@ -77,7 +77,7 @@ def test_a_measured_configuration_passes() -> None:
         (
             change(log_n=14, scale=40, chain=chain(first=60, levels=(21,) * 5, special=(60,))),
             "scale_mismatch",
-            6,
+            11,
             "Nearest: a scale of 21",
         ),
         (
