@@ -17,7 +17,7 @@ from search.api.candidate import Violation
 from search.api.domain import space_size
 from search.api.errors import ConfigError, PlacedError, StoreError
 from search.api.metric import Evidence, Metric
-from search.api.protocols import Runner
+from search.api.protocols import Execute, Runner
 from search.api.searching import Searcher
 from search.api.snapshot import Snapshot
 from search.api.trial import Job, Origin, Outcome, Trial
@@ -167,6 +167,7 @@ class Study:
         self.params, self.objectives = blueprint.params, blueprint.objectives
         self._rules = blueprint.rules
         self._session: Session | None = None
+        self._execute: Execute | None = None
         self._queue: list[Queued] = []
         self._stack = contextlib.ExitStack()
         self.searcher()  # refuses options that do not fit, before any trial
@@ -251,8 +252,21 @@ class Study:
     last_end: str = ""  # why it ended below its number of trials without being stopped
     interrupted: bool = False  # whether the last run was ended by Ctrl-C
 
-    def evaluate(self, point: Mapping[str, Any], up_to: str | None = None) -> Trial:
+    def evaluate(
+        self,
+        point: Mapping[str, Any],
+        up_to: str | None = None,
+        *,
+        origin: Origin | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Trial:
         """Run one recorded trial here and now, up to a rung (default: the top).
+
+        Args:
+            point: value of every active parameter.
+            up_to: name of the last rung to climb.
+            origin: who asked for it and why; a user by default.
+            stop: asked now and then while the trial runs; True ends it as interrupted.
 
         Raises:
             ConfigError: the point is no member of the space, or there is no such rung.
@@ -261,14 +275,43 @@ class Study:
         names = [r.fidelity.name for r in self.components.ladder.rungs]
         if up_to is not None and up_to not in names:
             raise ConfigError(f"no rung {up_to!r} (known: {', '.join(names)})", path="up_to")
+        with self.opened():
+            session = self._session
+            if session is None or self._execute is None:
+                raise StoreError(f"{self.path}: the study is not open")
+            queued = Queued(legal, origin or Origin("user", "evaluate"))
+            job = dataclasses.replace(session.driver.start_point(queued), up_to=up_to)
+            try:
+                outcome = self._execute(job, lambda kind, data: None, stop)
+            except KeyboardInterrupt:
+                # The trial must not stay open: the session may go on after the interrupt.
+                notes = {"interrupted": True}
+                outcome = Outcome(job.number, "crashed", error="interrupted", notes=notes)
+                session.driver.report(outcome)
+                raise
+            session.driver.report(outcome)
+            if session.driver.fatal is not None:
+                raise session.driver.fatal
+            return session.store.trial(job.number)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the run directory for a while: calls of :meth:`evaluate` within share its objects
+        and what these have cached.
+
+        Raises:
+            StoreError: the directory is in use or holds another study.
+        """
+        if self._execute is not None:
+            yield
+            return
         with self._open(Silent(), (), False) as session:
             session.prepare(self.components, self.spec.study)
-            job = session.driver.start_point(Queued(legal, Origin("user", "evaluate")))
-            job = dataclasses.replace(job, up_to=up_to)
-            execute = self.blueprint.worker().build()
-            session.driver.report(execute(job, lambda kind, data: None, lambda: False))
-            session.driver.raise_if_broken()
-            return session.store.trial(job.number)
+            self._execute = self.blueprint.worker().build()
+            try:
+                yield
+            finally:
+                self._execute = None
 
     def ask(self) -> Job | None:
         """The next trial to run by hand; None when the budget is spent. Pair with :meth:`tell`."""

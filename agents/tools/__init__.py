@@ -1,0 +1,1 @@
+"""Deterministic tools that controllers act through: typed arguments in, plain JSON out."""
