@@ -117,6 +117,13 @@ class CkksSpace:
             raise InfeasibleCandidate(found)
         return self._encoding.decode(point)
 
+    def read(self, point: Point) -> CkksParams:
+        """What ``point`` means, whatever rules it breaks; its values must be in their domains.
+
+        For judging many points at once, where checking each by itself would cost more.
+        """
+        return self._encoding.decode(point)
+
     def repair(self, point: Point) -> Point:
         """A legal point near ``point``; a legal ``point`` comes back unchanged.
 
