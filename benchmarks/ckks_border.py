@@ -1,12 +1,13 @@
 """Does the static verdict tell what SEAL does? Points around the border of what can work.
 
-Small networks on 8 x 8 digits and configurations drawn around each limit: a level too few, head-room,
-scales that do not fit the primes, weak special primes, primes that do not exist, too many bits for
-128-bit security, too little memory, polynomials outside their interval, parameters that SEAL lacks.
-The static verdict on each is compared with a real encrypted run that it does not gate. Right is what
-returns, with at least 4 bits and 90 % of the original network's classes; all else fails. Security is
-no matter of running: there the limits stand here, typed from the guidelines of 2024. Where a run
-gives garbage, the word of failure is tested: with the cause mended, the run must be right.
+Small networks on 8 x 8 digits and configurations drawn around each limit: a level too few,
+head-room, scales that do not fit the primes, weak special primes, primes that do not exist, too
+many bits for 128-bit security, too little memory, polynomials outside their interval, parameters
+that SEAL lacks. The static verdict on each is compared with a real encrypted run that it does not
+gate. Right is what returns, with at least 4 bits and 90 % of the original network's classes; all
+else fails. Security is no matter of running: there the limits stand here, typed from the guidelines
+of 2024. Where a run gives garbage, the word of failure is tested: with the cause mended, the run
+must be right.
 
 Prints one JSON line per point and a summary. Wanted: at least 195 of 200 agree on feasible or not,
 no insecure point passes, and no garbage passes the comparison of the encrypted rung. ``--smoke``
@@ -46,7 +47,7 @@ from evaluators.fhe.trace import graph_of
 from search.api.errors import EvaluationError
 from search.methods.trainer import Recipe, train
 from search.workloads.image import ImageClassification
-from spaces.ckks.params import ActivationChoice, Chain, CkksParams, LayerPacking
+from spaces.ckks.params import ActivationChoice, Chain, CkksParams, Embedding, LayerPacking
 from spaces.ckks.primes import NotEnoughPrimes, primes_of
 from spaces.ckks.rules import Demands
 from spaces.ckks.security import Security
@@ -219,7 +220,7 @@ def _unsupported(rng: random.Random) -> Point:
 
 def _slots(rng: random.Random) -> Point:
     name, depth, log_n = _squares(rng, (10, 10, 11))
-    embedding = rng.choice(("fold", "square"))
+    embedding: Embedding = rng.choice(("fold", "square"))
     layers = tuple(
         LayerPacking(site, embedding, rng.choice((0, 0, 2, 64))) for site in ("linear1",)
     )

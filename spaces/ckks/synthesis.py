@@ -28,14 +28,12 @@ from search.api.domain import (
 )
 from search.api.metric import Constraint
 from search.api.trial import Trial
-from spaces.ckks.primes import LARGEST_BITS
 from spaces.ckks.rules import (
     SAFE_GAP,
     SAFE_HEADROOM,
     WEIGHTS_TO_SCALE,
     effective_scale,
     expected_bits,
-    pair_bits,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +145,7 @@ class Synthesis:
         lost = SOON_BITS if values.get("rescaling") == "soon" else 0.0
         scale: Any = values["scale"]
         if values["drops"] == "paired":
-            scale = _effective(scale, values["weight_bits"])  # type: ignore[arg-type]
+            scale = effective_scale(scale, values["weight_bits"])  # type: ignore[arg-type]
         return expected_bits(scale, int(values["log_n"])) - lost  # type: ignore[arg-type]
 
     def _dimensions(self, least: int) -> list[int]:
@@ -170,14 +168,14 @@ class Synthesis:
         known = self._options("weight_bits")
         found = []
         for scale in scales:
-            wanted = min(scale - WEIGHTS_TO_SCALE, LARGEST_BITS - scale)
+            wanted = scale - WEIGHTS_TO_SCALE
             found.append((scale, min(known, key=lambda bits: abs(bits - wanted))))
-        return sorted(found, key=lambda size: (-_effective(*size), size[0]))
+        return sorted(found, key=lambda size: (-effective_scale(*size), size[0]))
 
     def _at(self, log_n: int, drops: str, needs: Needs) -> Point | None:
         """The most precise scale that is legal at this dimension."""
         for scale, weights in self._sizes(drops):
-            effective = scale if drops == "each" else _effective(scale, weights)
+            effective = scale if drops == "each" else effective_scale(scale, weights)
             spare = expected_bits(effective, log_n) - SOON_BITS >= needs.bits
             wanted: dict[str, Value] = {
                 "log_n": log_n, "drops": drops, "scale": scale, "weight_bits": weights,
@@ -224,6 +222,8 @@ class Synthesis:
             step = max(1, math.ceil(min(excess, _LARGEST_STEP)))
             if word == "imprecise":
                 mended = self._preciser(mended, point, step)
+            elif word in ("no_primes", "scale_mismatch"):
+                mended = self._preciser(mended, point, 1)  # other primes: those of the next scale
             elif word == "depth":
                 mended = replace(mended, spare=mended.spare + step)
             elif word == "overflow":
@@ -286,11 +286,6 @@ def target_precision(constraints: Sequence[str]) -> float | None:
         if bound is not None and "precision" in bound.metric and bound.op == ">=":
             bounds.append(bound.bound)
     return max(bounds, default=None)
-
-
-def _effective(scale: int, weight_bits: int) -> float:
-    """The scale that gives as much precision if no prime is dropped in pairs."""
-    return effective_scale(scale, pair_bits(scale, weight_bits) - scale)
 
 
 def _word(name: str) -> str | None:

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from evaluators.fhe.packing import pack
 from evaluators.fhe.static import CkksStatic, CkksStaticConfig, report
@@ -11,7 +12,9 @@ from search.api.candidate import Candidate
 from search.api.errors import ConfigError, EvaluationError, InfeasibleCandidate
 from search.api.metric import Fidelity
 from search.workloads.image import ImageClassification
-from spaces.ckks.params import Chain, CkksParams
+from search.workloads.square import Square
+from spaces.ckks.options import SecurityOptions
+from spaces.ckks.params import Chain, CkksParams, LayerPacking
 from spaces.ckks.rules import Demands
 from spaces.ckks.security import Security
 
@@ -146,3 +149,62 @@ def test_extreme_inputs_that_wrap_around_are_a_warning_or_forbidden(
     strict = CkksStatic(workload, CkksStaticConfig(cover_extremes=True))
     strict.evaluate(candidate, RUNG, ctx)  # type: ignore[arg-type]
     assert strict._laid_out[0][2].fitting == max(facts.fitting, facts.extreme)
+
+
+def static_error(network: nn.Module, tmp_path: Path, params: CkksParams = GOOD) -> str:
+    """What a user reads of ``network`` at the static rung."""
+    from search.workloads.plan import save_weights
+
+    workload = ImageClassification(network=lambda: network, data="digits")
+    file = tmp_path / "bad.safetensors"
+    save_weights(workload.build(0), file)
+    loose = CkksStatic(workload, CkksStaticConfig(security=SecurityOptions(allow_insecure=True)))
+    try:
+        loose.evaluate(Candidate("ckks", params, file), RUNG, Trial(tmp_path))  # type: ignore[arg-type]
+    except EvaluationError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (nn.Softmax(dim=-1), "2: Softmax has no secure form (known: Conv2d, Linear"),
+        (nn.LayerNorm(16), "2: LayerNorm has no secure form (known: Conv2d, Linear"),
+        (nn.GroupNorm(2, 16), "2: GroupNorm has no secure form (known: Conv2d, Linear"),
+    ],
+)
+def test_a_layer_without_an_encrypted_form_is_named_with_its_site(
+    layer: nn.Module, words: str, tmp_path: Path
+) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), layer, nn.Linear(16, 10))
+    assert words in static_error(network, tmp_path)
+
+
+def test_a_max_pool_is_named_with_its_site(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 10))
+    assert "1: " in static_error(network, tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_named_with_their_layer(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 10))
+    network[1].weight.data[0, 0] = float("nan")
+    assert "NaN" in static_error(network, tmp_path)
+
+
+def test_tensors_larger_than_the_slots_take_several_ciphertexts(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), Square(), nn.Flatten(),
+                            nn.Linear(1024, 10))  # fmt: skip
+    small = CkksParams(10, Chain(34, (26,) * 5, (45,)), 26)
+    assert static_error(network, tmp_path, small) == ""
+    square = dataclasses.replace(small, layers=(LayerPacking("0", "square"),))
+    said = static_error(network, tmp_path, square)
+    assert said == "" or "slots" in said
+
+
+def test_a_polynomial_that_does_not_cover_its_range_is_infeasible(networks: Any) -> None:
+    graph = networks.chain((1, 4, 4), ("fc", 8), ("polynomial", 7), ("fc", 4))
+    wide = dataclasses.replace(graph, ranges={"fc1": 4.0})
+    (found,) = report(pack(wide, GOOD.slots, GOOD), GOOD).violations
+    assert found.rule == "imprecise"
+    assert "polynomial2: values reach 4 times the interval" in found.detail

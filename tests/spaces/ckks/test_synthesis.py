@@ -219,12 +219,12 @@ def test_pairs_come_first_where_they_are_precise_enough() -> None:
     pair = point["scale"] + point["weight_bits"]  # type: ignore[operator]
     assert params.chain.levels == (pair, pair, point["scale"])
     assert params.chain.special[0] >= pair
-    assert point["weight_bits"] >= point["scale"] - 2  # type: ignore[operator]
+    assert point["weight_bits"] >= point["scale"] - 1  # type: ignore[operator]
 
 
 def test_what_pairs_cannot_give_is_had_by_primes_for_each() -> None:
-    """A prime of 60 bits has no room for a scale and weights of more than 32."""
-    point = CkksSpace(squares(1)).synthesise((), ("precision_ckks >= 22 bit",)) or {}
+    """Scales that rise behind primes of 60 bits leave no room for the first prime."""
+    point = CkksSpace(squares(1)).synthesise((), ("precision_ckks >= 30 bit",)) or {}
     assert point["drops"] == "each"
     assert "weight_bits" not in point
 
@@ -233,3 +233,12 @@ def test_missed_precision_ends_pairs() -> None:
     found = CkksSpace(squares(2), CkksConfig(log_n=(13,)))
     first, second = mended(found, {"excess": {"precision_ckks >= 12 bit": 1.0}})
     assert [first["drops"], (second or {}).get("drops")] == ["paired", "each"]
+
+
+@pytest.mark.parametrize("word", ["no_primes", "scale_mismatch"])
+def test_primes_that_do_not_serve_are_replaced(word: str) -> None:
+    found = space()
+    first, second, *_ = mended(found, {"status": "failed", "error": f"{word}: as the library says"})
+    assert second is not None
+    assert found.build(second).chain != found.build(first).chain
+    assert found.build(second).scale > found.build(first).scale
