@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from search.api.metric import Metric
@@ -78,9 +79,14 @@ def warnings_table(arm: Arm) -> Table:
 
 
 def chain_text(chain: Chain) -> str:
-    """The primes on one line, such as ``P 52 | 26 linear1 | 26 act1 | q0 37``."""
+    """The primes on one line, such as ``P 52 | 26 linear1 | 3 × 26 act1 | q0 37``."""
     words = {"key switching": "P {}", "kept": "q0 {}", "spare": "{} spare", "level": "{}"}
-    return " | ".join(f"{words[p.role].format(p.bits)} {p.layer}".rstrip() for p in chain.primes)
+    found = []
+    for (role, bits, layer), same in groupby(chain.primes, key=lambda p: (p.role, p.bits, p.layer)):
+        text = f"{words[role].format(bits)} {layer}".rstrip()
+        count = len(list(same))
+        found.append(f"{count} × {text}" if count > 1 else text)
+    return " | ".join(found)
 
 
 def layers_table(family: Family) -> Table:
@@ -217,7 +223,9 @@ def sizes_table(arm: Arm) -> Table:
         ("trial", *(f"{title} [MB]" for _, title in known)),
         rows,
         note="Resident memory is that of the child process with client and server in one: keys, "
-        "weights, ciphertexts and the interpreter itself.",
+        "weights, ciphertexts and the interpreter itself."
+        if any(metric.name == "memory_ckks" for metric, _ in known)
+        else "",
         empty="No trial of the front was sized.",
     )
 

@@ -10,12 +10,12 @@ function layerColours(layers) {
   const servers = layers.filter((layer) => layer.place === "server");
   return new Map(layers.map((layer) => [layer.name, layer.place === "server" ? LAYER_COLOURS[servers.indexOf(layer) % LAYER_COLOURS.length] : CLIENT_COLOUR]));
 }
-function primeBox(prime, colours, most) {
+function primeBox(prime, colours, perBit) {
   const told = { "key switching": "P, for key switching", kept: "q0, kept for the result", spare: "spare, no layer needs it", level: prime.layer ? `dropped by ${prime.layer}` : "dropped by a layer" }[prime.role];
   const name = { "key switching": "P", kept: "q0", spare: "spare", level: prime.layer }[prime.role];
   const colour = { "key switching": SWITCH_COLOUR, kept: KEPT_COLOUR, spare: "#FFFFFF" }[prime.role] || colours.get(prime.layer) || CLIENT_COLOUR;
   const lines = [`${prime.bits} bit: ${told}`, ...(prime.scale === null ? [] : [`its result has a scale of ${num(prime.scale)} bit`])];
-  return el("div", { class: "prime", title: lines.join("\n"), role: "img", "aria-label": lines.join(", "), style: { flex: `${prime.bits} 1 0`, maxWidth: `${(170 * prime.bits) / most}px` } }, [
+  return el("div", { class: "prime", title: lines.join("\n"), role: "img", "aria-label": lines.join(", "), style: { flex: `0 0 ${Math.floor(prime.bits * perBit)}px` } }, [
     el("div", { class: "bits", text: String(prime.bits), style: { background: colour, color: inkOn(colour) } }),
     el("div", { class: "user", text: shorten(name, 18) }),
   ]);
@@ -26,16 +26,19 @@ function shareBar(title, kind, total, layers, colours, value, tell) {
   const parts = layers.filter((layer) => value(layer) > 0).map((layer) => {
     const share = (100 * value(layer)) / sum, colour = colours.get(layer.name);
     return el("div", { title: `${layer.name}: ${tell(layer)} (${share.toFixed(1)} %)`, role: "img", "aria-label": `${layer.name} ${share.toFixed(1)} %`,
-      text: share > 4 ? `${share.toFixed(0)} %` : "", style: { flex: `${share} 1 0`, background: colour, color: inkOn(colour) } });
+      text: share > 12 ? `${shorten(layer.name, 14)} ${share.toFixed(0)} %` : share > 4 ? `${share.toFixed(0)} %` : "", style: { flex: `${share} 1 0`, background: colour, color: inkOn(colour) } });
   });
   return [el("div", { class: "share-title" }, [`${title} `, badge(kind), el("span", { text: total(sum) })]), el("div", { class: "share" }, parts)];
 }
 function chainStrip(parent, ckks, label) {
-  const colours = layerColours(ckks.layers), most = Math.max(...ckks.primes.map((p) => p.bits));
+  const colours = layerColours(ckks.layers), sizes = ckks.primes.map((p) => p.bits);
+  // As wide as one row allows, within bounds; long chains take several rows of the same measure.
+  const room = (parent.clientWidth || 1100) - 4 * sizes.length, whole = sizes.reduce((sum, bits) => sum + bits, 0);
+  const perBit = Math.max(44 / Math.min(...sizes), Math.min(170 / Math.max(...sizes), room / whole));
   const secret = ckks.secret_weight === null ? "dense secret" : `secret of weight ${ckks.secret_weight}`;
   parent.append(el("div", { class: "row-title", text: `${label}: modulus chain ` }, [
     el("span", { text: `in bits, in the order of use from left to right; N = 2^${ckks.log_n}, scale ${ckks.scale} bit, log2 QP ${ckks.log_qp} bit, ${secret}, the client sends ${ckks.packing}` })]));
-  parent.append(el("div", { class: "primes" }, ckks.primes.map((prime) => primeBox(prime, colours, most))));
+  parent.append(el("div", { class: "primes" }, ckks.primes.map((prime) => primeBox(prime, colours, perBit))));
   const all = (key) => ckks.layers.length > 0 && ckks.layers.every((layer) => layer[key] !== null);
   const ms = (sum) => `${num(sum)} ms`;
   const bars = [];

@@ -89,6 +89,10 @@ def plain(table):
 def test_a_chain_reads_from_first_use_to_last():
     text = chain_text(chain_of(made.whole()))
     assert text == "P 50 | 26 fc1 | 25 act1 | 24 fc2 | q0 37"
+    alike = {**made.PAYLOAD, "chain": {"first": 37, "levels": [26, 26, 26], "special": [50]}}
+    rows = [{**made.STAGES[1], "limbs_in": 4, "limbs_out": 1}]
+    trial = made.a_trial(payload=alike, ckks_predicted={"stages": rows})
+    assert chain_text(chain_of(trial)) == "P 50 | 3 × 26 fc1 | q0 37"
 
 
 def test_every_trial_of_the_front_has_its_chain():
@@ -100,8 +104,9 @@ def test_every_trial_of_the_front_has_its_chain():
 def test_layers_show_primes_time_and_error_with_their_evidence():
     table = layers_table(family_of([study()]))
     rows = [row for row in plain(table) if row[0] == 3]
-    assert rows[1] == (3, "fc1", "linear", "server", "4\u00a0to\u00a03", "26", 26.0, 20.0, 21.0, 40.0, 52.5,
-                       50.0)  # fmt: skip
+    limbs = "4\u00a0to\u00a03"
+    first = (3, "fc1", "linear", "server", limbs, "26", 26.0, 20.0, 21.0, 40.0, 52.5, 50.0)
+    assert rows[1] == first
     kinds = dict(zip(table.columns, (table.evidence(i) for i in range(12)), strict=True))
     assert kinds["predicted CPU time [ms]"] == "model"
     assert kinds["share of the time [%]"] == "measured"
