@@ -105,3 +105,4 @@ def test_a_study_of_configurations_ends_with_the_one_that_holds(tmp_path: Any) -
     trials = study.trials()
     assert [t.point["log_n"] for t in trials] == [13, 14]
     assert [t.feasible for t in trials] == [False, True]
+    assert study.last_end == "direct_synthesis has nothing further to propose"
