@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from evaluators.fhe.packed import PackedNetwork
     from spaces.ckks.params import CkksParams, Drops
 
+RISES_FROM = 2.0**0.5
+"""By what factor the scale behind a pair must exceed the usual one to rise: primes of a size differ
+among each other by less."""
 _SAME = 1e-9  # relative; scales that agree on paper differ by rounding only
 
 
@@ -149,7 +152,11 @@ def _scales(
             continue
         scale = found[node.inputs[0]].scale_out
         if node.kind == "linear":
-            aim = aims.get(node.name, 2.0**params.scale)
+            aim = 2.0**params.scale
+            if node.inputs[0] in unscaled:
+                risen = scale * 2.0**params.weight_bits / primes[before - 1]
+                aim = risen if risen > aim * RISES_FROM else aim
+            aim = aims.get(node.name, aim)
             weight = aim * primes[before - 1] / scale
             found[node.name] = Assigned(before, after, scale, aim, weight)
         elif node.name in unscaled:

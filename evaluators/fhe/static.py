@@ -106,8 +106,13 @@ def report(
     facts = facts_for(packed, params.drops)
     demands = demands or Demands()
     # Whose levels are pairs' is followed exactly below.
-    demands = replace(demands, depth=facts.depth, output_range=facts.output_range,
-        faint_rotations=facts.faint_rotations, pairs=None)
+    demands = replace(
+        demands,
+        depth=facts.depth,
+        output_range=facts.output_range,
+        faint_rotations=facts.faint_rotations,
+        pairs=None,
+    )
     found = list(violations(params, demands))
     logs = _logs(params)
     known = {v.rule for v in found}
@@ -241,4 +246,5 @@ def _logs(params: CkksParams) -> Logs:
         np.array([chain.limbs]),
         np.array([max(1, len(chain.special))]),
         np.array([float(params.scale)]),
+        np.array([float(params.weight_bits)]),
     )

@@ -45,6 +45,7 @@ class ParamArrays:
         secret_weight: ``[k]``, 0 for a dense secret.
         ring: type of the ring.
         drops: what drops a prime.
+        weight_bits: ``[k]``, least bits of weights in pairs; 0 for none.
 
     Raises:
         ConfigError: the arrays have different lengths.
@@ -58,6 +59,7 @@ class ParamArrays:
     secret_weight: Array
     ring: RingType = "standard"
     drops: Drops = "each"
+    weight_bits: Array | float = 0.0
 
     def __post_init__(self) -> None:
         lengths = {len(a) for a in (self.first, self.levels, self.special, self.scale,
@@ -89,6 +91,7 @@ class ParamArrays:
             np.array([c.secret_weight or 0 for c in configurations]),
             ring,
             drops,
+            np.array([c.weight_bits for c in configurations], dtype=float),
         )
 
     def __len__(self) -> int:
@@ -146,7 +149,7 @@ def static_batch(
     # Chains without primes are told as such; nominal ones stand in where scales are followed.
     lacking = np.isnan(primes).any(axis=1, keepdims=True)
     data = np.where(lacking, _sizes(arrays), primes)[:, : 1 + arrays.levels.shape[1]]
-    logs = Logs(arrays.log_n, data, limbs, special, arrays.scale.astype(float))
+    logs = Logs(arrays.log_n, data, limbs, special, arrays.scale.astype(float), arrays.weight_bits)
     log_qp = arrays.first + arrays.levels.sum(axis=1) + arrays.special.sum(axis=1)
     slack = _limits(arrays, demands) - log_qp
     outside = _outside(arrays, demands)

@@ -14,7 +14,7 @@ import numpy as np
 
 from evaluators.fhe.failures import FailureKind
 from evaluators.fhe.headroom import MARGIN, largest_coefficient, largest_of_bias
-from evaluators.fhe.levels import consumed, deferred, limbs
+from evaluators.fhe.levels import RISES_FROM, consumed, deferred, limbs
 from evaluators.fhe.memory import key_mb, plaintext_mb, upload_mb
 from evaluators.fhe.reference import evaluate
 from search.api.errors import ConfigError
@@ -193,6 +193,7 @@ class Logs:
         limbs: ``[k]``, data primes of each configuration; entries behind are not read.
         special: ``[k]``, number of special primes.
         scale: ``[k]``, log2 of the scale.
+        weight_bits: ``[k]``, least bits of weights in pairs; 0 for none.
     """
 
     log_n: int
@@ -200,6 +201,7 @@ class Logs:
     limbs: Array
     special: Array
     scale: Array
+    weight_bits: Array | float = 0.0
 
 
 def broken(facts: Facts, logs: Logs, memory_limit_mb: float | None = None) -> list[Broken]:
@@ -294,7 +296,11 @@ def _follow(
         before = scales[node.inputs[0]]
         dropped = logs.primes[:, facts.needed[node.name] + consumed(node, unscaled) - 1]
         if node.kind == "linear":
-            scales[node.name] = aims.get(node.name, logs.scale)
+            aim = logs.scale
+            if node.inputs[0] in unscaled:
+                risen = before + logs.weight_bits - dropped
+                aim = np.where(risen > aim + np.log2(RISES_FROM), risen, aim)
+            scales[node.name] = aims.get(node.name, aim)
             weights[node.name] = scales[node.name] + dropped - before
         elif node.kind == "square":
             scales[node.name] = 2 * before - (0.0 if node.name in unscaled else dropped)

@@ -23,7 +23,7 @@ from spaces.ckks.layers import Layers, is_sign_degree
 from spaces.ckks.libraries import LIBRARIES
 from spaces.ckks.options import CkksConfig, Span
 from spaces.ckks.params import ActivationChoice, Chain, CkksParams, Drops, LayerPacking
-from spaces.ckks.rules import pair_bits, special_for
+from spaces.ckks.rules import final_scale, pair_bits, special_for
 
 DOCS: Mapping[str, tuple[str, str]] = {
     "log_n": ("1", "log2 of the ring dimension"),
@@ -91,8 +91,11 @@ class Encoding:
         values: Any = self.complete(point)
         activations = self.activations(point)
         drops = values.get("drops", "each")
-        first = values["scale"] + values["headroom"]
-        levels = self._levels(values, self.pairs(activations, drops))
+        pairs = self.pairs(activations, drops)
+        levels = self._levels(values, pairs)
+        weight_bits = values["weight_bits"] if drops == "paired" else 0
+        final = final_scale(values["scale"], weight_bits, levels, pairs)
+        first = final + values["headroom"]
         special = special_for(first, values["special_gap"])
         if drops == "paired":
             special = max((special, *levels))  # for key switching it must be the largest
@@ -120,6 +123,7 @@ class Encoding:
                 if chosen
             ),
             drops=drops,
+            weight_bits=weight_bits,
         )
 
     def activations(self, point: Point) -> tuple[ActivationChoice, ...]:

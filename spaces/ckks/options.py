@@ -60,9 +60,10 @@ class CkksConfig(BaseModel):
         "networks with such squares and libraries that can.",
     )
     weight_bits: Span = Field(
-        (16, 32),
+        (16, 40),
         description="Bits of weights behind squares where these drop no prime, [least, most]: the "
-        "primes in common have the scale's and these together, cut at 60.",
+        "primes in common have the scale's and these together; where that is more than 60, the "
+        "scale rises from layer to layer, and the first prime with it.",
     )
     special_primes: Span = Field((1, 1), description="Number of special primes, [least, most].")
     level_offset: Span = Field(

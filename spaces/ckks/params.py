@@ -113,6 +113,8 @@ class CkksParams:
             that only linear maps read drops none, and the prime that each of these drops has the
             bits of the scale and of the weights together: fewer and larger primes. Time depends on
             their number, not on their size.
+        weight_bits: least bits of the scale of weights in pairs. Where a prime is too small for the
+            scale and these, the result of the map has a larger scale; 0: it has the scale always.
     """
 
     log_n: int
@@ -125,6 +127,7 @@ class CkksParams:
     activations: tuple[ActivationChoice, ...] = ()
     bootstraps: tuple[str, ...] = ()
     drops: Drops = "each"
+    weight_bits: int = 0
 
     @property
     def n(self) -> int:
@@ -170,6 +173,7 @@ class CkksParams:
                 ),
                 bootstraps=tuple(str(site) for site in data.get("bootstraps", ())),
                 drops=data.get("drops", "each"),
+                weight_bits=_whole(data.get("weight_bits", 0)),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(

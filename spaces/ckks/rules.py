@@ -8,7 +8,7 @@ one cause, whichever rung finds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from search.api.candidate import Violation
@@ -30,10 +30,10 @@ SAFE_HEADROOM = 5
 LEAST_HEADROOM = 2
 """Bits between first prime and scale below which SEAL refuses to encode the last bias ('scale out
 of bounds'). Source: ``seal/ckks.h``, encode: log2(scale) + 1 must be less than the bits left."""
-WEIGHTS_TO_SCALE = 2
-"""By how many bits weights may lie below the scale of values before their rounding costs more than
-other noise. Source: enumerated with the noise model, of which encrypted runs are within 0.7 bit,
-for two networks at N = 2^13: 26 bits of scale give 13.0 bits with weights of 24 bits as with 26."""
+WEIGHTS_TO_SCALE = 1
+"""By how many bits weights in pairs may lie below the scale of values and cost as little. Source:
+enumerated with the noise model, of which encrypted runs are within 0.4 bit: 2 bits for MLP and LoLa
+at N = 2^13, half a bit for LeNet at N = 2^14."""
 _MANY = 1000.0  # excess of what no amount would mend, as for a dimension no table has
 
 
@@ -74,7 +74,7 @@ def _broken(params: CkksParams, demands: Demands) -> Iterator[Violation]:
     yield from _unsupported(params, demands.library)
     yield from _insecure(params, demands.security)
     yield from _depth(params, demands.depth)
-    yield from _headroom(params, demands.output_range)
+    yield from _headroom(params, demands)
     yield from _special(params, demands.faint_rotations)
     yield from _scales(params, demands.pairs)
     yield from _prime_sizes(params, demands.library)  # last: primes must be found to be counted
@@ -261,17 +261,34 @@ def _depth(params: CkksParams, depth: int | None) -> Iterator[Violation]:
         yield Violation("depth", detail, float(missing), "1")
 
 
-def _headroom(params: CkksParams, output_range: float) -> Iterator[Violation]:
+def final_scale(scale: int, weight_bits: int, levels: Sequence[int], pairs: Sequence[bool]) -> int:
+    """Bits of the scale of outputs: more than the scale where primes of pairs are too small.
+
+    Args:
+        scale: of the input and behind every layer, if primes allow.
+        weight_bits: least bits of weights in pairs; 0 for none.
+        levels: bits of primes, that next to the first one first.
+        pairs: of each level in use, whether a pair drops it.
+    """
+    found = scale
+    for bits, pair in reversed(list(zip(levels, pairs, strict=False))):
+        found = max(scale, 2 * found + weight_bits - bits) if pair else scale
+    return found
+
+
+def _headroom(params: CkksParams, demands: Demands) -> Iterator[Violation]:
     # |y| * scale < q / 2 at the end, where the first prime alone is left.
+    output_range = demands.output_range
     needed = 1.0 + math.log2(max(output_range, 1e-300))
-    room = params.chain.first - params.scale
+    scale = final_scale(params.scale, params.weight_bits, params.chain.levels, demands.pairs or ())
+    room = params.chain.first - scale
     if room < max(LEAST_HEADROOM, needed):
         least = max(LEAST_HEADROOM, math.ceil(needed))
         detail = (
             f"head-room: the first prime has {room} bits more than the scale; at least {least} for "
             f"results up to {max(output_range, 1.0):.4g} (coefficients, once packed), which "
             "otherwise wrap around without an error. Nearest: a first prime of "
-            f"{params.scale + least} bits"
+            f"{scale + least} bits"
         )
         yield Violation("overflow", detail, float(least - room), "bit")
 
@@ -334,7 +351,7 @@ def _scales(params: CkksParams, pairs: tuple[bool, ...] | None) -> Iterator[Viol
     shared = [b for b, pair in zip(levels, paired, strict=False) if pair]
     alone = [b for b, pair in zip(levels, paired, strict=False) if not pair]
     least = least_weight_bits(params.log_n)
-    if shared and min(shared) - params.scale < least:
+    if shared and max(params.weight_bits, min(shared) - params.scale) < least:
         yield _faint_pair(min(shared), params.scale, least)
         return
     for bits in (min(alone, default=None), max(alone, default=None)):

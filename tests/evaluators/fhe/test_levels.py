@@ -200,3 +200,15 @@ def test_the_circuit_of_pairs_has_no_rescaling_of_squares(networks) -> None:
     square = next(s for s in circuit.stages if s.node == "square2")
     assert [(c.operation, c.limbs) for c in square.counts] == [("square", 2), ("relinearise", 2)]
     assert (square.limbs_in, square.limbs_out, square.scale_out) == (2, 2, 52.0)
+
+
+def test_scales_rise_where_a_prime_is_too_small_for_scale_and_weights(networks) -> None:
+    graph = networks.chain((8,), ("fc", 4), ("square",), ("fc", 4), ("square",), ("fc", 2))
+    chosen = replace(paired(Chain(58, (60, 60, 31), (60,)), 31), weight_bits=32)
+    found = assign(graph, chosen)
+    scales = [math.log2(found[name].scale_out) for name in ("fc1", "fc3", "fc5")]
+    assert scales == [31.0, 34.0, 40.0]  # 2 * 31 + 32 - 60, 2 * 34 + 32 - 60
+    assert all(found[name].weight_scale == 2.0**32 for name in ("fc3", "fc5"))
+    roomy = replace(chosen, chain=Chain(40, (60, 60, 29), (60,)), scale=29, weight_bits=31)
+    primes = [2.0**40, 2.0**60 - 1e12, 2.0**60 - 2e12, 2.0**29 + 9]  # less than 2^60, as primes are
+    assert assign(graph, roomy, primes)["fc5"].scale_out == 2.0**29

@@ -24,7 +24,8 @@ def drawn_pairs(rng: random.Random) -> CkksParams:
     first, pair = scale + rng.randint(4, 12), min(60, scale + weights)
     special = min(60, max(first, pair) + rng.randint(-1, 8))
     chain = Chain(first, (pair, pair, scale + rng.randint(-2, 2)), (special,))
-    return CkksParams(13, chain, scale, drops="paired")
+    weight_bits = weights if rng.random() < 0.5 else 0  # with them scales rise beyond 60 bits
+    return CkksParams(13, chain, scale, drops="paired", weight_bits=weight_bits)
 
 
 def drawn(
@@ -100,7 +101,7 @@ def test_verdicts_on_pairs_are_those_of_single_configurations(networks: Any) -> 
     for i, params in enumerate(sets):
         single = {v.rule for v in report(facts, params).violations}
         assert {rule for rule, hit in found.broken.items() if hit[i]} == single, params
-    faint = [p.chain.levels[0] - p.scale < 7 for p in sets]
+    faint = [p.chain.levels[0] - p.scale < 7 and not p.weight_bits for p in sets]
     assert found.broken["scale_mismatch"][faint].all()
     assert 0 < found.feasible.sum() < len(sets)
     with pytest.raises(ConfigError, match="facts about other drops .got paired; expected each"):

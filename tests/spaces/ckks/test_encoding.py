@@ -136,3 +136,51 @@ def test_signs_of_impossible_degree() -> None:
     assert violation.rule == "unsupported"
     assert "r1: no composite sign has degree 8" in violation.detail
     assert "Nearest: 7" in violation.detail
+
+
+PAIRS = Layers(
+    (
+        Site("fc1", "linear", "linear", (8,), (8,)),
+        Site("a1", "activation", "square", (8,), (8,)),
+        Site("fc2", "linear", "linear", (8,), (8,)),
+        Site("a2", "activation", "square", (8,), (8,)),
+        Site("fc3", "linear", "linear", (8,), (2,)),
+    )
+)
+
+
+def paired(**values: Any) -> CkksParams:
+    return encoding(PAIRS).decode({**BASE, "rescaling": "last", "drops": "paired", **values})
+
+
+def test_pairs_are_offered_where_there_are_any() -> None:
+    domains = {p.name: p for p in encoding(PAIRS).params}
+    assert domains["drops"].domain == Choice(("each", "paired"))
+    assert domains["weight_bits"].when == {"drops": ("paired",)}
+    assert "drops" not in names(encoding(NET))  # nothing but fitted polynomials
+    assert "drops" in names(encoding(NET, activation=("polynomial", "square")))
+    assert "drops" not in names(encoding(PAIRS, library="lattigo"))
+    assert names(encoding(PAIRS, drops=("each",))) == names(encoding(PAIRS, library="lattigo"))
+    only = {p.name: p for p in encoding(PAIRS, drops=("paired",)).params}
+    assert only["weight_bits"].when == {}
+
+
+def test_primes_of_pairs_hold_scale_and_weights() -> None:
+    found = paired(weight_bits=25)
+    assert (found.chain, found.drops) == (Chain(36, (55, 55, 30), (55,)), "paired")
+    assert paired(weight_bits=20).chain == Chain(36, (50, 50, 30), (50,))
+    each = encoding(PAIRS).decode({**BASE, "rescaling": "last", "drops": "each"})
+    assert (each.chain, each.weight_bits) == (Chain(36, (30,) * 5, (48,)), 0)
+
+
+def test_scales_rise_where_pairs_need_more_than_a_prime_has() -> None:
+    """2 * 30 + 32 - 60 = 32, 2 * 32 + 32 - 60 = 36, and 6 bits of head-room."""
+    assert paired(weight_bits=32).chain == Chain(42, (60, 60, 30), (60,))
+
+
+def test_pairs_of_no_known_network_are_refused() -> None:
+    from search.api.errors import ConfigError
+    from spaces.ckks.space import CkksSpace
+
+    with pytest.raises(ConfigError, match="space.drops: which levels are dropped in pairs"):
+        CkksSpace(None, CkksConfig(depth=5, drops=("paired",)))

@@ -10,6 +10,7 @@ FULL = CkksParams(
     14, Chain(45, (35, 36), (60,)), 35, secret_weight=192, input_packing="columns",
     layers=(LayerPacking("fc1", "square", 8),),
     activations=(ActivationChoice("r1", "polynomial", 7, 1.5),), bootstraps=("fc2",),
+    drops="paired", weight_bits=31,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from spaces.ckks.rules import (
     LEAST_BITS,
     Demands,
     expected_bits,
+    final_scale,
     is_legal,
     scale_for,
     special_for,
@@ -230,3 +231,29 @@ def test_a_small_special_prime_may_serve_what_is_rotated_before_rescaling() -> N
         assert found == ([] if bits >= LEAST_BITS else ["imprecise"])
     hopeless = change(chain=chain(first=60, special=(14,)))
     assert "imprecise" in [v.rule for v in violations(hopeless, Demands(faint_rotations=True))]
+
+
+def test_scales_that_rise_take_room_of_the_first_prime() -> None:
+    assert final_scale(31, 32, (60, 60, 60, 31), (True, True, True, False)) == 52
+    assert final_scale(31, 0, (60, 60, 60, 31), (True, True, True, False)) == 31
+    assert final_scale(30, 30, (60, 30), (True,)) == 30
+    risen = CkksParams(14, Chain(54, (60, 60, 60, 31), (60,)), 31, drops="paired", weight_bits=32)
+    demands = Demands(depth=4, pairs=(True, True, True, False), output_range=2.0)
+    assert not violations(risen, demands)
+    low = dataclasses.replace(risen, chain=Chain(53, (60, 60, 60, 31), (60,)))
+    (violation,) = violations(low, demands)
+    assert violation.rule == "overflow"
+    assert "first prime of 54 bits" in violation.detail
+
+
+def test_weights_of_pairs_must_not_be_rounded_away() -> None:
+    demands = Demands(depth=2, pairs=(True, False))
+    faint = CkksParams(13, Chain(36, (40, 30), (50,)), 30, drops="paired")
+    (violation,) = violations(faint, demands)
+    assert violation.rule == "scale_mismatch"
+    assert "leaves 10 to the weights" in violation.detail
+    good = dataclasses.replace(faint, chain=Chain(36, (56, 30), (58,)))
+    assert not violations(good, demands)
+    (lacking,) = violations(good, dataclasses.replace(demands, library=LATTIGO))
+    assert lacking.rule == "unsupported"
+    assert "Nearest: each" in lacking.detail
