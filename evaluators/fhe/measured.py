@@ -170,3 +170,18 @@ def require_precise(found: Precision, floor_bits: float, least_agreement: float 
             f"{100 * found.agreement:.0f} % of {found.inputs} images keep their class "
             f"(expected at least {100 * least_agreement:.0f} %) at {found.mean:.1f} bits",
         )
+
+
+def require_unwrapped(every: Precision, floor_bits: float) -> None:
+    """Refuse a configuration under which the worst output, extreme inputs included, is garbage.
+
+    Raises:
+        BackendFailure: kind ``overflow``.
+    """
+    if every.worst < floor_bits:
+        raise BackendFailure(
+            "overflow",
+            f"an extreme input gives an output that is off by {2.0**-every.worst:.3g} "
+            f"({every.worst:.1f} bits; expected at least {floor_bits:g}): it wraps around without "
+            "an error. Raise the bits of the first prime",
+        )

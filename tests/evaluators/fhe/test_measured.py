@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from evaluators.fhe.failures import BackendFailure
-from evaluators.fhe.measured import RunConfig, back_end, case_of, limits_of, require_precise
+from evaluators.fhe.measured import (
+    RunConfig,
+    back_end,
+    case_of,
+    limits_of,
+    require_precise,
+    require_unwrapped,
+)
 from evaluators.fhe.precision import Precision
 from evaluators.fhe.seal.run import Seal
 from search.api.errors import EvaluationError
@@ -54,3 +61,9 @@ def test_answers_below_a_floor_are_refused() -> None:
         require_precise(good, 9.0)
     with pytest.raises(BackendFailure, match=r"95 % of 20 images .* at least 99 %"):
         require_precise(good, 4.0, 0.99)
+
+
+def test_outputs_that_wrap_around_are_refused() -> None:
+    require_unwrapped(Precision(12.0, 0.5, 1.0, 20), 0.0)
+    with pytest.raises(BackendFailure, match=r"off by 4.1e\+03 .-12.0 bits; .* first prime"):
+        require_unwrapped(Precision(12.0, -12.0, 1.0, 20), 0.0)
