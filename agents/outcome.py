@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from agents.api import Workbench
+from search.api.domain import Param
 from search.api.metric import Metric
 from search.api.trial import Trial
 
@@ -69,3 +70,18 @@ def is_maximised(bench: Workbench) -> bool:
     if not isinstance(bench, HasMetrics):
         return False
     return bench.metrics[bench.goal.minimise].goal == "max"
+
+
+@runtime_checkable
+class HasParams(Protocol):
+    """A bench that knows what is chosen."""
+
+    @property
+    def params(self) -> Sequence[Param]:
+        """Outer parameters."""
+        ...
+
+
+def params_of(bench: Workbench) -> tuple[Param, ...]:
+    """What is chosen; empty where the bench does not say."""
+    return tuple(bench.params) if isinstance(bench, HasParams) else ()

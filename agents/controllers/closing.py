@@ -12,9 +12,12 @@ from agents.llm.claims import check_claims, facts_of, marked
 from agents.llm.dialogue import Dialogue, Lost, OutOfBudget
 from agents.llm.model import ModelFailure
 from agents.outcome import best_of, refusal
+from search.api.errors import ConfigError
 from search.api.trial import Trial
 
 NO_TRIAL = -1
+COMMIT = "commit"
+"""Tool that models do not see: what they finish with is committed for them once it is checked."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def pursue(
 
     A result is never worse than the expert's as long as the limits leave the expert room.
     """
-    bench, transcript = dialogue.bench, dialogue.transcript
+    bench, transcript, tools = dialogue.bench, dialogue.transcript, dialogue.tools
+    dialogue.tools = Toolbox({n: t for n, t in tools.tools.items() if n != COMMIT})
     transcript.add(
         "start", controller=name, model=dialogue.model.name, goal=bench.goal,
         rungs=list(bench.rungs), tools=list(dialogue.tools.tools),
@@ -102,7 +106,9 @@ def pursue(
             reason += f"; trial {chosen.number} is the best it had confirmed"
     result = SessionResult(ending, chosen, bench.spent, transcript.clean(reason))
     if ending != "reached" or backing.second_opinion:
-        result = _backed(result, dialogue.tools, bench, backing, say)
+        result = _backed(result, tools, bench, backing, say)
+    if result.chosen is not None and COMMIT in tools.tools:
+        tools.call(COMMIT, {"trial": result.chosen.number})
     transcript.add(
         "end",
         ending=result.ending,
@@ -148,7 +154,11 @@ def _backed(
         say(f"{expert.name} looks for something better than trial {_number(result.chosen)}")
     else:
         say(f"{result.reason}; {expert.name} takes over")
-    other = expert.run(bench, tools, say)
+    try:
+        other = expert.run(bench, tools, say)
+    except ConfigError as problem:  # it does not know studies of this kind
+        note = f"{result.reason}; {expert.name} cannot help: {problem.message}"
+        return dataclasses.replace(result, reason=note)
     both = [t for t in (result.chosen, other.chosen) if t is not None]
     best = best_of(bench, both)
     if best is None:

@@ -13,6 +13,7 @@ from agents.llm.dialogue import Dialogue, Lost
 from agents.llm.messages import trimmed
 from agents.llm.model import ChatModel, Message
 from agents.llm.prompt import WITH_JSON, state, system_text
+from agents.outcome import params_of
 from agents.transcript import Transcript
 
 _KEPT = 8
@@ -48,7 +49,7 @@ class LlmJson:
 
 
 def _converse(dialogue: Dialogue, say: Callable[[str], None]) -> Choice:
-    known = schemas(dialogue.tools)
+    known = schemas(dialogue.tools, params_of(dialogue.bench))
     schema = action_schema(known)
     closing = Closing(dialogue)
     messages: list[Message] = [

@@ -13,6 +13,7 @@ from agents.llm.dialogue import Dialogue, Lost
 from agents.llm.model import ChatModel
 from agents.llm.prompt import WITH_TOOLS, state, system_text
 from agents.llm.schema import mended
+from agents.outcome import params_of
 from agents.transcript import Transcript
 
 _FINISH_DOC = "End with a confirmed trial that meets every demand, or with -1 for none."
@@ -77,7 +78,7 @@ def _agent(dialogue: Dialogue, closing: Closing, say: Callable[[str], None]) -> 
 
     from agents.llm.langchain_chat import DialogueChat
 
-    known = schemas(dialogue.tools)
+    known = schemas(dialogue.tools, params_of(dialogue.bench))
 
     def carry_out(name: str, arguments: Mapping[str, Any]) -> str:
         given, notes = mended(known.get(name, {}), arguments)

@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.api import Toolbox
 from agents.llm.schema import arguments_schema, mended
+from search.api.domain import Param
 
 FINISH = "finish"
 WHY_LIMIT = 200
@@ -55,9 +56,9 @@ class Action:
     notes: tuple[str, ...] = ()
 
 
-def schemas(tools: Toolbox) -> dict[str, dict[str, Any]]:
-    """Arguments by action, ``finish`` last."""
-    found = {name: arguments_schema(tool.arguments) for name, tool in tools.tools.items()}
+def schemas(tools: Toolbox, params: Sequence[Param] = ()) -> dict[str, dict[str, Any]]:
+    """Arguments by action, ``finish`` last; points take the domains of ``params``."""
+    found = {n: arguments_schema(tool.arguments, params) for n, tool in tools.tools.items()}
     return {**found, FINISH: FINISH_ARGUMENTS}
 
 

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+
+from search.api.domain import Domain, Integer, Param, Real, Vector
 
 TEXT_LIMIT = 300
 """Longest text in an answer: an unbounded string field can run into the limit of tokens."""
 
 
-def arguments_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of ``model`` with references put in place, titles dropped and texts bounded."""
+def arguments_schema(model: type[BaseModel], params: Sequence[Param] = ()) -> dict[str, Any]:
+    """The schema of ``model`` with references put in place, titles dropped and texts bounded.
+
+    An argument ``point`` that takes anything gets the domains of ``params``.
+    """
     schema = model.model_json_schema()
-    found = _inlined(schema, schema.get("$defs", {}), 0)
-    found.setdefault("properties", {})
-    return dict(found)
+    found = dict(_inlined(schema, schema.get("$defs", {}), 0))
+    properties = found.setdefault("properties", {})
+    point = properties.get("point")
+    if params and point is not None and not point.get("properties"):
+        properties["point"] = {**point, **point_schema(params)}
+    return found
+
+
+def point_schema(params: Sequence[Param]) -> dict[str, Any]:
+    """The schema of a point: every parameter with its domain; conditional ones may be missing."""
+    return {
+        "type": "object",
+        "properties": {p.name: _domain(p.domain) for p in params},
+        "required": [p.name for p in params if not p.when],
+        "additionalProperties": False,
+    }
+
+
+def _domain(domain: Domain) -> dict[str, Any]:
+    if isinstance(domain, Vector):
+        element = _domain(domain.element)
+        length = domain.length
+        return {"type": "array", "items": element, "minItems": length, "maxItems": length}
+    if isinstance(domain, (Integer, Real)):
+        kind = "integer" if isinstance(domain, Integer) else "number"
+        return {"type": kind, "minimum": domain.low, "maximum": domain.high}
+    return {"enum": list(domain.options)}
 
 
 def _inlined(schema: Any, known: Mapping[str, Any], depth: int) -> Any:
@@ -66,6 +95,10 @@ def _value(schema: Mapping[str, Any], value: Any, name: str, notes: list[str]) -
     kind = schema.get("type")
     if kind == "object" and isinstance(value, str):
         value = _decoded(value)
+    if kind == "object" and isinstance(value, Mapping) and schema.get("properties"):
+        found, said = mended(schema, value)
+        notes.extend(said)
+        return found
     if kind in ("integer", "number"):
         return _number(schema, value, name, notes)
     if kind == "string" and isinstance(value, str):

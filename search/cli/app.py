@@ -229,6 +229,42 @@ def dashboard(
     serve(run_directory, host=host, port=port, storage=storage)
 
 
+@app.command()
+def chat(
+    config: opt.Config,
+    sets: opt.Sets = [],  # noqa: B006
+    controller: Annotated[
+        str,
+        typer.Option(help="Who pursues goals: auto, expert, llm_tools, llm_json, one_shot."),
+    ] = "auto",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Run what is dear without asking.")
+    ] = False,
+    plugin: opt.Plugins = [],  # noqa: B006
+    directory: opt.Directory = None,
+    storage: opt.Storage = None,
+    debug: opt.Debug = False,
+) -> None:
+    """State goals in words, approve dear runs, ask why, change knobs, take the result.
+
+    Works in a plain terminal and through a pipe; with a language model if one is set in the
+    environment, else with the rule-based expert. /help lists what can be said.
+    """
+    from search.cli.chat import chat_about
+
+    raise typer.Exit(
+        chat_about(
+            config,
+            sets=sets,
+            plugins=plugin,
+            directory=directory,
+            storage=storage,
+            controller=controller,
+            yes=yes,
+        )
+    )
+
+
 calibration = typer.Typer(
     name="calibrate", help="Measure this host for cost models.", no_args_is_help=True
 )

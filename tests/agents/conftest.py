@@ -139,7 +139,11 @@ class TinyExpert:
         """Pursue the goal."""
         for log_n, scale in ((12, 21), (13, 40), (14, 50)):
             point = {"log_n": log_n, "scale": scale}
-            trial = bench.evaluate(point, "predicted", "rule of thumb")
+            try:
+                trial = bench.evaluate(point, "predicted", "rule of thumb")
+            except ToolError as problem:
+                say(f"{log_n}: {problem}")
+                continue
             if bench.feasible(trial):
                 try:
                     trial = bench.evaluate(point, "encrypted", "confirm")

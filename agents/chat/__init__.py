@@ -1,0 +1,1 @@
+"""The chat: a person states goals, approves dear runs, asks why, and takes the result."""
