@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from agents.tools.forecast import Forecast, Laid
     from spaces.ckks.params import CkksParams
 
+LAYERS = ("input_packing", "rescaling", "embedding", "baby")
+"""Parameters of single layers, which leave chains as they are."""
 NETWORK = ("activation", "degree", "margin")
 """Parameters that change the network itself; each choice needs its own graph."""
 CHAIN = (
@@ -38,8 +41,9 @@ inputs (0.35 bit, measured over 10 runs of one network)."""
 SHARE = 0.03
 """Share by which predicted times and memory keep below a demand on measured ones."""
 
-_MOST_CHAINS = 1500  # of one layout; beyond it steps are widened
-_MOST_NOISE = 48  # chains of a layout whose noise is followed
+_MOST_CHAINS = 4000  # of one ring and network; beyond it steps are widened
+_MOST_NOISE = (48, 400)  # chains of a layout whose noise is followed, least and most
+_NOISE_S = 1.0  # seconds that it may take beyond the least
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Enumeration:
     def __init__(self, forecast: Forecast, params: Sequence[Param], check: Any) -> None:
         self._forecast, self._params, self._check = forecast, tuple(params), check
         self._tables: dict[str, _Table] = {}
+        self._groups: dict[str, tuple[list[Point], list[CkksParams]]] = {}
         self.judged = 0  # chains that had a verdict
 
     def networks(self) -> list[dict[str, Value]]:
@@ -186,18 +191,33 @@ class Enumeration:
         return table if len(table.points) else None
 
     def _made(self, layout: Mapping[str, Value]) -> _Table:
-        points, sets, seen = [], [], set()
-        for point in self._chains(layout):
-            params = self._forecast.space.read(point)
-            self.judged += 1
-            if params not in seen:  # gaps beyond the largest prime are all the same
-                seen.add(params)
-                sets.append(params)
-                points.append(point)
         try:
-            return _judged(points, sets, self._forecast)
+            points, sets = self._group(layout)
+            if not points:
+                return _Table([], [], None, {})
+            own = self._forecast.space.read({**points[0], **layout})
+            sets = [replace(s, input_packing=own.input_packing, layers=own.layers) for s in sets]
+            return _judged([{**p, **layout} for p in points], sets, self._forecast)
         except SearchError:
             return _Table([], [], None, {})
+
+    def _group(self, layout: Mapping[str, Value]) -> tuple[list[Point], list[CkksParams]]:
+        """Chains that no rule refuses whatever the layers look like; read and judged once for all
+        layouts that share them.
+        """
+        key = point_digest({n: v for n, v in layout.items() if n not in LAYERS})
+        if key not in self._groups:
+            points, sets, seen = [], [], set()
+            for point in self._chains(layout):
+                params = self._forecast.space.read(point)
+                self.judged += 1
+                if params not in seen:  # gaps beyond the largest prime are all the same
+                    seen.add(params)
+                    sets.append(params)
+                    points.append(point)
+            kept = _possible(sets, self._forecast)
+            self._groups[key] = ([points[i] for i in kept], [sets[i] for i in kept])
+        return self._groups[key]
 
     def _chains(self, layout: Mapping[str, Value]) -> Iterator[Point]:
         """The points of a layout: all scales, other numbers in steps; repair refines them."""
@@ -246,7 +266,10 @@ class _Table:
         first = None if column is None or wish.wants_precision else wish.sign * self.columns[column]
         thumb = self.columns["_thumb"]
         cheap.sort(key=lambda i: (0.0 if first is None else round(float(first[i]), 6), -thumb[i]))
-        for start in range(0, min(len(cheap), _MOST_NOISE), 12):
+        began = time.monotonic()
+        for start in range(0, min(len(cheap), _MOST_NOISE[1]), 12):
+            if start >= _MOST_NOISE[0] and time.monotonic() - began > _NOISE_S:
+                break
             part = cheap[start : start + 12]
             self._follow(part, forecast)
             for i in part:
@@ -299,7 +322,7 @@ def _judged(points: list[Point], sets: list[CkksParams], forecast: Forecast) -> 
         "diagonals": np.full(count, float(laid.facts.diagonals)),
         "predicted_latency_ckks": np.zeros(count),
         "predicted_server_ms": np.zeros(count),
-        "_thumb": np.array([_thumb(params) for params in sets]),
+        "_thumb": np.array([_thumb(*pair) for pair in zip(points, sets, strict=True)]),
     }
     times: dict[int, Mapping[str, float]] = {}
     for i, params in enumerate(sets):
@@ -311,10 +334,30 @@ def _judged(points: list[Point], sets: list[CkksParams], forecast: Forecast) -> 
     return _Table(points, sets, laid, columns)
 
 
-def _thumb(params: CkksParams) -> float:
-    """Bits by the rule of thumb, for an order; a near special prime costs some."""
-    gap = sum(params.chain.special) / max(1, len(params.chain.special)) - params.chain.first
-    return expected_bits(params.scale, params.log_n) - 0.4 * max(0.0, SAFE_GAP - gap) + 0.01 * gap
+def _possible(sets: list[CkksParams], forecast: Forecast) -> list[int]:
+    """Indices of chains that are secure, deep enough, and whose primes exist."""
+    from evaluators.fhe.static_batch import ParamArrays, static_batch
+
+    facts = forecast.laid(sets[0]).facts
+    verdicts = static_batch(facts, ParamArrays.of(sets), forecast.demands, None)
+    own = ("insecure", "unsupported", "depth", "no_primes", "scale_mismatch")
+    broken = np.logical_or.reduce([hit for rule, hit in verdicts.broken.items() if rule in own])
+    return [int(i) for i in np.flatnonzero(~broken)]
+
+
+def _thumb(point: Point, params: CkksParams) -> float:
+    """Bits by rules of thumb, for an order: of the scale, of the weights, less for a special prime
+    too near the first one.
+
+    Weights are rounded to their scale; the error of a rounded plaintext is sqrt(N / 12) in a slot.
+    """
+    special = params.chain.special
+    gap = sum(special) / max(1, len(special)) - params.chain.first
+    bits = expected_bits(params.scale, params.log_n)
+    weights = point.get("weight_bits")
+    if isinstance(weights, int):
+        bits = min(bits, weights - params.log_n / 2 + 0.5) + 0.01 * bits
+    return bits - 0.4 * max(0.0, SAFE_GAP - gap) + 0.01 * gap
 
 
 def _column(columns: Mapping[str, np.ndarray], metric: str) -> str | None:

@@ -34,6 +34,10 @@ class StudyBench:
         by: who acts, for the record.
         clock: seconds; another one for tests.
 
+    Attributes:
+        cancelled: asked now and then; True ends what runs.
+        watch: told of every trial that ran: it, how far it was to climb, and why.
+
     Raises:
         ConfigError: the goal names no metric of the study.
     """
@@ -56,6 +60,7 @@ class StudyBench:
         self._known: dict[str, list[int]] | None = None
         self._trials: list[Trial] = []
         self.cancelled: Callable[[], bool] = lambda: False
+        self.watch: Callable[[Trial, str, str], None] = lambda trial, up_to, reason: None
 
     @property
     def goal(self) -> Goal:
@@ -163,6 +168,7 @@ class StudyBench:
         self._require_budget(up_to)
         trial = self._run(legal, up_to, Origin("advisor", self.by, reason[:500]))
         self._remember(trial)
+        self.watch(trial, up_to, reason)
         if any(self._reached(trial, up_to, dear) for dear in self.dear_rungs):
             self._spent.encrypted_runs += 1
         return trial

@@ -88,7 +88,7 @@ class Forecast:
         from evaluators.fhe.calibration import corrections, find_times
         from evaluators.fhe.noise import LATTIGO, SEAL
         from evaluators.fhe.predicted import CkksPredictedConfig
-        from evaluators.fhe.static import CkksStaticConfig
+        from evaluators.fhe.static import CkksStatic, CkksStaticConfig
 
         self.study = study
         space: Any = study.components.ladder.space
@@ -96,6 +96,7 @@ class Forecast:
         static = _options(study, "ckks_static") or CkksStaticConfig()
         predicted = _options(study, "ckks_predicted") or CkksPredictedConfig()
         self.demands: Demands = replace(space.demands, library=_library(static.library))
+        self._static = CkksStatic(study.components.workload, static)
         self.memory_mb: float | None = static.memory_mb
         self.images: int = predicted.images
         self._extreme: int = predicted.extreme
@@ -194,12 +195,14 @@ class Forecast:
             SearchError: it cannot be laid out.
         """
         from evaluators.fhe.packing import pack
-        from evaluators.fhe.static_rules import facts_of
 
         key = layout_of(params)
         if key not in self._laid:
-            packed = pack(self.graph(params), params.slots, params, self._layout_times)
-            self._laid[key] = Laid(packed, facts_of(packed))
+            graph = self.graph(params)
+            packed = pack(graph, params.slots, params, self._layout_times)
+            # The very facts of the rung: what it makes of extreme inputs is its own affair.
+            facts = self._static._facts(graph, key)  # noqa: SLF001
+            self._laid[key] = Laid(packed, facts)
             while len(self._laid) > _MOST_LAYOUTS:
                 self._laid.pop(next(iter(self._laid)))
         return self._laid[key]
