@@ -60,11 +60,6 @@ class CkksEncryptedConfig(RunConfig):
     least_agreement: float = Field(
         0.0, ge=0, le=100, description="% of classes kept below which the trial is imprecise"
     )
-    worst_floor_bits: float = Field(
-        0.0,
-        description="precision of the worst output, extreme inputs included, below which the "
-        "trial is imprecise: a value that wraps around is garbage without an error",
-    )
     back_end: BackendName = Field(
         "seal", description="seal (TenSEAL with our layouts) or orion (its own compiler)"
     )
@@ -143,7 +138,7 @@ class CkksEncrypted:
         usual, every = precision_of(run, exact, images)
         _note(ctx, config, run, usual, every)
         require_precise(usual, config.floor_bits, config.least_agreement / 100)
-        require_unwrapped(every, config.worst_floor_bits)
+        require_unwrapped(every, float(np.abs(exact).max()))
         return self._measurements(run, usual, every, images, fidelity.name)
 
     def _measurements(

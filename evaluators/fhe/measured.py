@@ -172,16 +172,23 @@ def require_precise(found: Precision, floor_bits: float, least_agreement: float 
         )
 
 
-def require_unwrapped(every: Precision, floor_bits: float) -> None:
-    """Refuse a configuration under which the worst output, extreme inputs included, is garbage.
+def require_unwrapped(every: Precision, largest: float) -> None:
+    """Refuse a configuration under which an output, extreme inputs included, wraps around.
+
+    A value that wraps is off by at least the modulus over the scale, and head-room is above the
+    outputs: an error beyond half of the largest output is no noise.
+
+    Args:
+        every: precision over all inputs.
+        largest: largest absolute output in the clear.
 
     Raises:
         BackendFailure: kind ``overflow``.
     """
-    if every.worst < floor_bits:
+    error = 2.0**-every.worst
+    if error > max(largest, 1.0) / 2:
         raise BackendFailure(
             "overflow",
-            f"an extreme input gives an output that is off by {2.0**-every.worst:.3g} "
-            f"({every.worst:.1f} bits; expected at least {floor_bits:g}): it wraps around without "
-            "an error. Raise the bits of the first prime",
+            f"an output is off by {error:.3g} where outputs reach {largest:.3g}: it wraps around "
+            "without an error. Raise the bits of the first prime",
         )
