@@ -18,7 +18,7 @@ from evaluators.fhe.levels import RISES_FROM, consumed, deferred, limbs
 from evaluators.fhe.memory import key_mb, plaintext_mb, upload_mb
 from evaluators.fhe.reference import evaluate
 from search.api.errors import ConfigError
-from spaces.ckks.rules import least_weight_bits, scale_for
+from spaces.ckks.rules import LEAST_HEADROOM, least_weight_bits, scale_for
 
 if TYPE_CHECKING:
     from evaluators.fhe.graph import Graph, Node, Polynomial
@@ -332,16 +332,19 @@ def _overflow(node: Node, scale: Array, left: Array, size: float) -> Broken:
     # |coefficient| * scale < q / 2, or it wraps around.
     room = left - scale - 1.0
     bits = float(np.log2(size))
+    excess = bits - room
+    if node.linear is not None:  # its bias must be encoded, see LEAST_HEADROOM
+        excess = np.maximum(excess, np.floor(scale + _SAME) + LEAST_HEADROOM - np.ceil(left))
 
     def detail(i: int) -> str:
         return (
             f"{node.name}: coefficients up to {size:.4g} at scale 2^{scale[i]:.2f} need "
             f"{bits + scale[i] + 1:.1f} bit of modulus; {left[i]:.1f} are left there, so they wrap "
-            f"around without an error. Nearest: {np.ceil(bits - room[i]):.0f} bit more in the "
+            f"around without an error. Nearest: {np.ceil(excess[i]):.0f} bit more in the "
             "first prime"
         )
 
-    return Broken("overflow", bits - room, "bit", detail)
+    return Broken("overflow", excess, "bit", detail)
 
 
 def _faint(name: str, scale: Array, floor: float, what: str) -> Broken:

@@ -1,5 +1,6 @@
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,17 @@ def test_verdicts_on_pairs_are_those_of_single_configurations(networks: Any) -> 
         static_batch(facts, ParamArrays.of([GOOD]))
     with pytest.raises(ConfigError, match="one kind of drops"):
         ParamArrays.of([GOOD, sets[0]])
+
+
+def test_a_risen_scale_must_leave_room_for_the_last_bias(networks: Any) -> None:
+    """2^31 rises to 2^34, then to 2^40; the library refuses to encode a bias at 2^40 in 41 bits."""
+    sets = [
+        CkksParams(14, Chain(first, (60, 60, 31), (60,)), 31, drops="paired", weight_bits=32)
+        for first in (41, 42)
+    ]
+    packed = pack(networks.mlp(), sets[0].slots, sets[0])
+    facts = replace(facts_of(packed, drops="paired"), fitting=0.1, biases={})
+    assert static_batch(facts, ParamArrays.of(sets)).feasible.tolist() == [False, True]
 
 
 def test_it_judges_twenty_thousand_configurations_a_second(known: dict[str, Facts]) -> None:
