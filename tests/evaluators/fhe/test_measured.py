@@ -64,7 +64,7 @@ def test_answers_below_a_floor_are_refused() -> None:
 
 
 def test_outputs_that_wrap_around_are_refused() -> None:
-    require_unwrapped(Precision(12.0, 0.5, 1.0, 20), 0.1)
+    require_unwrapped(Precision(12.0, 2.0, 1.0, 20), 0.1)
     require_unwrapped(Precision(-2.0, -4.0, 1.0, 20), 1e6)
     with pytest.raises(BackendFailure, match=r"off by 4.1e\+03 where outputs reach 65: it wraps"):
         require_unwrapped(Precision(12.0, -12.0, 1.0, 20), 65.0)
