@@ -36,6 +36,7 @@ from evaluators.fhe import reference
 from evaluators.fhe.backends import Limits
 from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.graph import Graph
+from evaluators.fhe.headroom import MARGIN
 from evaluators.fhe.measured import require_precise
 from evaluators.fhe.packed import PackedNetwork
 from evaluators.fhe.packing import pack
@@ -328,6 +329,7 @@ def judged(number: int, point: Point) -> dict[str, object]:
         "memory_mb": point.memory_mb, "static": words, "real": real, "agree": feasible == works,
         "word_agrees": right_word, "bits": found and round(found.mean, 2),
         "agreement": found and found.agreement, "silent_garbage": silent(real, found),
+        "within_margin": words == ["overflow"] and works and _within_margin(point),
         "passed_insecure": feasible and point.secure and real == "insecure",
         "static_ms": round(static_ms, 1), "seconds": round(seconds, 2),
         "reason": reason, "detail": detail[:200],
@@ -343,6 +345,13 @@ def static(point: Point) -> tuple[list[str], str]:
         return [failure.kind], failure.detail[:200]
     found = report(known, point.params, demands, point.memory_mb).violations
     return sorted({v.rule for v in found}), found[0].detail[:200] if found else ""
+
+
+def _within_margin(point: Point) -> bool:
+    """Whether a refusal is the stated margin alone: the coefficients seen do fit."""
+    known = facts(replace(point, params=_layout(point.params)))
+    bare = replace(known, fitting=known.fitting / MARGIN)
+    return not report(bare, point.params, LOOSE, point.memory_mb).violations
 
 
 def _layout(params: CkksParams) -> CkksParams:
@@ -444,6 +453,7 @@ def summary(rows: Sequence[dict[str, object]]) -> dict[str, object]:
         "works": sum(row["real"] == "right" for row in rows),
         "passed_but_fail": sum(not r["static"] and r["real"] != "right" for r in rows),
         "refused_but_work": sum(bool(r["static"]) and r["real"] == "right" for r in rows),
+        "refused_by_margin": sum(bool(r["within_margin"]) for r in rows),
         "insecure_passed": passed, "silent_garbage": garbage,
         "word_agrees": sum(map(bool, words)), "words": len(words),
         "families": {name: f"{a} of {n}" for name, (a, n) in families.items()},

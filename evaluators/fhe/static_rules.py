@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators.fhe.coverage import STEEPEST, lost_bits, steepness
 from evaluators.fhe.failures import FailureKind
 from evaluators.fhe.headroom import MARGIN, largest_coefficient, largest_of_bias
 from evaluators.fhe.levels import RISES_FROM, consumed, deferred, limbs
 from evaluators.fhe.memory import key_mb, plaintext_mb, upload_mb
-from evaluators.fhe.reference import evaluate
 from search.api.errors import ConfigError
-from spaces.ckks.rules import LEAST_HEADROOM, least_weight_bits, scale_for
+from spaces.ckks.rules import (
+    LEAST_BITS,
+    LEAST_HEADROOM,
+    expected_bits,
+    least_weight_bits,
+    scale_for,
+)
 
 if TYPE_CHECKING:
-    from evaluators.fhe.graph import Graph, Node, Polynomial
+    from evaluators.fhe.graph import Graph, Node
     from evaluators.fhe.packed import PackedNetwork
     from spaces.ckks.params import Drops
 
@@ -29,11 +35,6 @@ Array = np.ndarray
 
 _SAME = 1e-9  # log2 of scales that agree on paper differ by rounding only
 _COVERED = 1e-6  # a range beyond 1 by rounding only is covered
-_POINTS = 257  # of a polynomial that are looked at
-# Polynomials that are steeper than this outside their interval explode there; activations grow no
-# faster than a line. Measured on networks with one activation whose polynomials were fitted to too
-# narrow an interval: all of less than 3 kept 95 % of the classes, of more than 5 down to none.
-_STEEPEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,8 @@ def flaws(graph: Graph) -> Sequence[tuple[FailureKind, str, float]]:
             found.append(("unsupported", f"{node.name}: its weights are not finite", 1.0))
         size = graph.ranges.get(node.inputs[0], 0.0) if node.kind == "polynomial" else 0.0
         if size > 1 + _COVERED and node.polynomial is not None:
-            growth = _growth(node.polynomial, size)
-            if growth > _STEEPEST:
+            growth = steepness(node.polynomial, size)
+            if growth > STEEPEST:
                 text = (
                     f"{node.name}: values reach {size:.4g} times the interval that its polynomial "
                     f"is fitted on, where it is {growth:.2g} times as steep as a line through its "
@@ -250,14 +251,6 @@ def flaws(graph: Graph) -> Sequence[tuple[FailureKind, str, float]]:
                 )
                 found.append(("imprecise", text, float(size - 1)))
     return found
-
-
-def _growth(polynomial: Polynomial, size: float) -> float:
-    """By how much the values on [-size, size] exceed what grows in proportion."""
-    t = np.linspace(-1.0, 1.0, _POINTS)
-    with np.errstate(over="ignore", invalid="ignore"):
-        inside, outside = (float(np.abs(evaluate(polynomial, s * t)).max()) for s in (1.0, size))
-    return outside / (size * inside) if np.isfinite(outside) and inside > 0 else float("inf")
 
 
 def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
@@ -275,6 +268,8 @@ def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
         found.append(_overflow(node, scale, left, facts.range_of(node.name)))
         if node.kind == "square":
             found.append(_faint(node.name, scale, floor, "a square"))
+        if node.kind == "polynomial":
+            found.append(_outside(facts.graph, node, logs))
         if node.name in weights:
             found.append(_faint(node.name, weights[node.name], least, "encoded weights"))
     return found
@@ -355,6 +350,23 @@ def _faint(name: str, scale: Array, floor: float, what: str) -> Broken:
         )
 
     return Broken("scale_mismatch", floor - scale, "bit", detail)
+
+
+def _outside(graph: Graph, node: Node, logs: Logs) -> Broken:
+    """Noise that the terms of a series amplify outside its interval, even where it is tame."""
+    size = graph.ranges.get(node.inputs[0], 1.0)
+    lost = 0.0 if node.polynomial is None else lost_bits(node.polynomial, size)
+    left = expected_bits(1.0, logs.log_n) - 1.0 + logs.scale - lost
+
+    def detail(i: int) -> str:
+        return (
+            f"{node.name}: values reach {size:.4g} times the interval that its polynomial is "
+            f"fitted on, where its terms amplify noise by {lost:.0f} bit: {left[i]:.1f} are left. "
+            f"Nearest: {size:.2g} times the margin"
+        )
+
+    excess = LEAST_BITS - left if lost > 0 else np.zeros(len(logs.scale))
+    return Broken("imprecise", np.asarray(excess), "bit", detail)
 
 
 def _differ(name: str, gap: Array) -> Broken:

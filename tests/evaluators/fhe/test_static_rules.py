@@ -6,7 +6,7 @@ import pytest
 
 from evaluators.fhe import reference
 from evaluators.fhe.failures import BackendFailure
-from evaluators.fhe.graph import Graph
+from evaluators.fhe.graph import Graph, Polynomial
 from evaluators.fhe.headroom import MARGIN, largest_coefficient
 from evaluators.fhe.levels import assign, circuit_of, depth
 from evaluators.fhe.packed import Term
@@ -146,6 +146,23 @@ def test_polynomials_must_cover_their_inputs(networks: Any) -> None:
     assert rules(broken(facts(with_ranges(graph, fc1=1.1)), logs())) == []
     endless = broken(facts(with_ranges(graph, fc1=1e200)), logs())
     assert ("imprecise", 1e200) in rules(endless)
+
+
+def test_terms_of_a_series_amplify_noise_outside_its_interval(networks: Any) -> None:
+    graph = networks.chain((1, 4, 4), ("fc", 8), ("polynomial", 15), ("fc", 4))
+    tame = Polynomial((0.5, 0.5, *(1e-13,) * 14))  # as flat as a line at 3 times its interval
+    nodes = tuple(
+        dataclasses.replace(n, polynomial=tame) if n.kind == "polynomial" else n
+        for n in graph.nodes
+    )
+    for scale, refused in ((24, True), (40, False)):
+        params = CkksParams(11, Chain(scale + 10, (scale,) * 9, (60,)), scale)
+        found = broken(facts(Graph(nodes, {"fc1": 2.5})), logs(params))
+        assert rules(found) == ([("imprecise", pytest.approx(4 - (scale - 12 - 17.1), abs=0.2))]
+                                if refused else [])  # fmt: skip
+        (told,) = [b for b in found if "amplify noise by 17 bit" in b.detail(0)]
+        assert "2.5 times the interval" in told.detail(0)
+        assert rules(broken(facts(Graph(nodes, {"fc1": 1.0})), logs(params))) == []
 
 
 def test_rotations_before_rescaling_are_not_faint(small: Graph) -> None:
