@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.api import Goal, Limits, SessionResult, Spent, Tool, Toolbox, ToolError, Workbench
+from agents.workbench import StudyBench
 from search.api.metric import Constraint, Measurement
 from search.api.trial import Origin, Outcome, RungResult, Trial
+from search.config import parse_spec
+from search.study import Study
 
 CAPACITY = {12: 125, 13: 218, 14: 438}
 
@@ -174,3 +178,62 @@ def tools_of() -> Callable[[TinyBench], Toolbox]:
 def expert() -> TinyExpert:
     """A controller that needs no model."""
     return TinyExpert()
+
+
+def digits_spec(folder: Path, **changes: Any) -> dict[str, Any]:
+    """A CKKS study of a small perceptron on digits; with an encrypted rung of two images."""
+    spec: dict[str, Any] = {
+        "study": {"name": "digits", "directory": str(folder)},
+        "workload": {
+            "name": "image_classification",
+            "network": {"name": "ckks_mlp", "hidden": [32]},
+            "data": "digits",
+            "teacher": {"epochs": 1, "learning_rate": 0.02},
+        },
+        "space": {"name": "ckks", "log_n": [12, 13], "scale": [24, 44]},
+        "method": "pretrained",
+        "objectives": ["latency_ckks", "precision_ckks", "memory_ckks"],
+        "ladder": [
+            {"rung": "static", "evaluators": ["ckks_static"]},
+            {
+                "rung": "predicted",
+                "evaluators": [{"name": "ckks_predicted", "images": 1, "extreme": 1}],
+                "gates": ["predicted_precision >= 6 bit"],
+            },
+            {
+                "rung": "encrypted",
+                "evaluators": [
+                    {"name": "ckks_encrypted", "images": 1, "repeats": 1, "extreme": 0,
+                     "clock": "cpu"}
+                ],
+            },
+        ],
+    }  # fmt: skip
+    return {**spec, **changes}
+
+
+def predicted_only(folder: Path, **changes: Any) -> dict[str, Any]:
+    """The same without the encrypted rung: the models confirm."""
+    spec = digits_spec(folder)
+    objectives = ["predicted_latency_ckks", "predicted_precision"]
+    return {**spec, "ladder": spec["ladder"][:2], "objectives": objectives, **changes}
+
+
+@pytest.fixture
+def digits_bench(tmp_path: Path) -> Callable[..., StudyBench]:
+    """Makes benches over real CKKS studies of digits."""
+
+    def make(
+        minimise: str = "",
+        demands: tuple[str, ...] = (),
+        limits: Limits | None = None,
+        encrypted: bool = False,
+        **changes: Any,
+    ) -> StudyBench:
+        data = (
+            digits_spec(tmp_path, **changes) if encrypted else predicted_only(tmp_path, **changes)
+        )
+        study = Study.from_spec(parse_spec(data))
+        return StudyBench(study, Goal(minimise or study.objectives[0].name, demands), limits)
+
+    return make
