@@ -27,12 +27,13 @@ from search.compose import live_components, live_spec
 from search.config import StudySpec, load_spec, parse_spec
 from search.driver import Silent, Watcher
 from search.proposals import Proposals, Queued
-from search.results import best, front, told
+from search.results import told
 from search.session import Session, interruptible, open_session
 from search.store import Store
+from search.study_results import StudyResults
 
 
-class Study:
+class Study(StudyResults):
     """A search: its specification, its objects, and its run directory.
 
     Args:
@@ -150,16 +151,6 @@ class Study:
             section = spec.study.model_copy(update={"storage": storage})
             spec = spec.model_copy(update={"study": section})
         return cls.from_spec(spec, plugins=plugins, path=path, arm=snapshot.arm)
-
-    @staticmethod
-    def read(run: str | Path, storage: str | None = None) -> Snapshot:
-        """The stored study frozen for reading; loads no plugin and takes no lock.
-
-        Raises:
-            StoreError: no run directory, or nothing stored yet.
-        """
-        with contextlib.closing(Store.read(Path(run), storage)) as store:
-            return store.snapshot()
 
     def _set_up(self, blueprint: Blueprint) -> None:
         self.blueprint, self.path, self.arm = blueprint, blueprint.path, blueprint.arm
@@ -356,30 +347,6 @@ class Study:
             return self._session.store.snapshot()
         return Study.read(self.path, self.spec.study.storage)
 
-    def trials(self) -> tuple[Trial, ...]:
-        """All stored trials in order of number; empty before the first."""
-        if self._session is None and not (self.path / "run.json").exists():
-            return ()
-        return self.snapshot().trials
-
-    def pareto(self) -> list[Trial]:
-        """Feasible complete trials that no other one beats in every objective."""
-        return front(self.trials(), self.objectives)
-
-    def best(self, objective: str | None = None) -> Trial | None:
-        """The feasible trial with the best value of one objective (default: the first)."""
-        return best(self.trials(), self.objectives, objective)
-
-    def dataframe(self) -> Any:
-        """All trials as a pandas frame: one row a trial, one column a parameter or metric.
-
-        Raises:
-            MissingExtra: pandas is not installed.
-        """
-        from search.frame import trials_frame
-
-        return trials_frame(self.snapshot())
-
     def arms(self) -> list[Study]:
         """The baselines, each a study of its own below ``baselines/``.
 
@@ -394,23 +361,6 @@ class Study:
             return Study.from_spec(spec, plugins=self.blueprint.plugins, path=path, arm=name)
         except PlacedError as error:
             raise error.within(f"baselines.{name}") from error
-
-    def report(self, directory: str | Path | None = None) -> Mapping[str, Path]:
-        """Write the report of this study and of the baselines that were run."""
-        from search.report import write_report
-
-        folders = [self.path / "baselines" / name for name in self.spec.baselines]
-        others = [Study.read(folder) for folder in folders if (folder / "run.json").exists()]
-        target = Path(directory) if directory else self.path / "report"
-        files: Mapping[str, Path] = write_report([self.snapshot(), *others], target)
-        return files
-
-    def export(self, number: int, directory: str | Path) -> Mapping[str, Path]:
-        """Write trial ``number`` as an artefact to deploy; see :mod:`search.export`."""
-        from search.export import export_trial
-
-        parts = self.components
-        return export_trial(self.snapshot(), number, directory, parts.workload, parts.ladder.method)
 
     @contextlib.contextmanager
     def _open(
