@@ -16,7 +16,7 @@ same images and the same machine:
 Wanted: ``ours`` at least 1.5 times faster than ``orion`` and than ``tutorial``, by processor time
 of client and server together. Prints one JSON line per run and one per network, and one of the
 vectors that TenSEAL offers against our packer. ``--smoke``: seconds, digits, without Orion.
-LeNet takes 16 GB on Orion.
+LeNet takes 17 GB on Orion.
 """
 
 from __future__ import annotations
