@@ -43,7 +43,8 @@ SHARE = 0.03
 
 _MOST_CHAINS = 4000  # of one ring and network; beyond it steps are widened
 _MOST_NOISE = (48, 400)  # chains of a layout whose noise is followed, least and most
-_NOISE_S = 1.0  # seconds that it may take beyond the least
+_NOISE_S = 0.5  # seconds that it may take beyond the least
+_HOPELESS = 4.0  # bits missed by the chains of largest scale, beyond which others miss too
 
 
 @dataclass(frozen=True)
@@ -276,9 +277,22 @@ class _Table:
                 values = self._values(i, forecast)
                 if wish.excess(values, reserve) <= 0 and wish.metric.name in values:
                     found.append(Ranked(self.points[i], values[wish.metric.name], values))
+            if not found and self._short_of(wish, part, forecast) > _HOPELESS:
+                break
             if len(found) >= count and not wish.wants_precision:
                 break
         return found
+
+    def _short_of(self, wish: Wish, part: Sequence[int], forecast: Forecast) -> float:
+        """Bits of precision by which every chain of ``part`` misses a demand."""
+        misses = [
+            aim.excess(value)
+            for aim in wish.aims
+            if "precision" in aim.metric.name
+            for value in [max((self._values(i, forecast).get(aim.metric.name, math.inf)
+                               for i in part), default=math.inf)]
+        ]  # fmt: skip
+        return max(misses, default=0.0)
 
     def sample(self, wish: Wish, forecast: Forecast) -> list[Ranked]:
         """A few chains with all that is foretold of them, the precise ones first."""

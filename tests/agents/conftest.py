@@ -190,7 +190,10 @@ def digits_spec(folder: Path, **changes: Any) -> dict[str, Any]:
             "data": "digits",
             "teacher": {"epochs": 1, "learning_rate": 0.02},
         },
-        "space": {"name": "ckks", "log_n": [12, 13], "scale": [24, 44]},
+        "space": {
+            "name": "ckks", "log_n": [12, 13], "scale": [24, 44], "headroom": [4, 7],
+            "special_gap": [10, 12], "weight_bits": [20, 32],
+        },
         "method": "pretrained",
         "objectives": ["latency_ckks", "precision_ckks", "memory_ckks"],
         "ladder": [

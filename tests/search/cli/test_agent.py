@@ -17,7 +17,7 @@ PREDICTED = {
         "data": "digits",
         "teacher": {"epochs": 1, "learning_rate": 0.02},
     },
-    "space": {"name": "ckks", "log_n": [12, 13], "scale": [24, 44]},
+    "space": {"name": "ckks", "log_n": [13], "scale": [24, 44], "drops": ["each"]},
     "method": "pretrained",
     "objectives": ["predicted_latency_ckks", "predicted_precision"],
     "ladder": [
