@@ -41,9 +41,9 @@ inputs (0.35 bit, measured over 10 runs of one network)."""
 SHARE = 0.03
 """Share by which predicted times and memory keep below a demand on measured ones."""
 
-_MOST_CHAINS = 4000  # of one ring and network; beyond it steps are widened
-_MOST_NOISE = (48, 400)  # chains of a layout whose noise is followed, least and most
-_NOISE_S = 0.5  # seconds that it may take beyond the least
+_LEAST_NOISE = 48  # chains of a layout whose noise is followed whatever it costs
+_NOISE_S = 0.5  # seconds that further ones may take; no limit where all are wanted
+_ALL = 1_000_000
 _HOPELESS = 4.0  # bits missed by the chains of largest scale, beyond which others miss too
 
 
@@ -113,10 +113,20 @@ class Enumeration:
         forecast: foretells.
         params: of the study, narrowed as it says.
         check: known rules of the study; empty means legal.
+        chains: of one ring and network at most; beyond it steps are widened.
+        noise: chains of a layout whose noise is followed at most.
     """
 
-    def __init__(self, forecast: Forecast, params: Sequence[Param], check: Any) -> None:
+    def __init__(
+        self,
+        forecast: Forecast,
+        params: Sequence[Param],
+        check: Any,
+        chains: int = 4000,
+        noise: int = 400,
+    ) -> None:
         self._forecast, self._params, self._check = forecast, tuple(params), check
+        self._most_chains, self._most_noise = chains, noise
         self._tables: dict[str, _Table] = {}
         self._groups: dict[str, tuple[list[Point], list[CkksParams]]] = {}
         self.judged = 0  # chains that had a verdict
@@ -152,7 +162,7 @@ class Enumeration:
                 worst = sorted(wish.sign * r.value for r in found)[count - 1]
                 if table.promise(wish, self._forecast) > worst:
                     continue
-            found += table.best(wish, self._forecast, count, reserve)
+            found += table.best(wish, self._forecast, count, reserve, self._most_noise)
         found.sort(key=lambda r: (wish.sign * r.value, -r.values.get("predicted_precision", 0.0)))
         return [r for r in found[: 4 * count] if not self._check(r.point)][:count]
 
@@ -224,7 +234,7 @@ class Enumeration:
         """The points of a layout: all scales, other numbers in steps; repair refines them."""
         own = [p for p in self._params if p.name in CHAIN and is_active(p, layout)]
         options = {p.name: list(_uniform(p)) for p in own}
-        while math.prod(map(len, options.values())) > _MOST_CHAINS:
+        while math.prod(map(len, options.values())) > self._most_chains:
             longest = max(options, key=lambda n: (n != "scale") * len(options[n]))
             if len(options[longest]) < 3:
                 break
@@ -258,7 +268,9 @@ class _Table:
             return 0.0
         return wish.sign * float((wish.sign * self.columns[column]).min())
 
-    def best(self, wish: Wish, forecast: Forecast, count: int, reserve: float) -> list[Ranked]:
+    def best(
+        self, wish: Wish, forecast: Forecast, count: int, reserve: float, most: int
+    ) -> list[Ranked]:
         """The first ``count`` chains that are foretold to meet every demand."""
         found: list[Ranked] = []
         cheap = [i for i in range(len(self.points))
@@ -268,8 +280,9 @@ class _Table:
         thumb = self.columns["_thumb"]
         cheap.sort(key=lambda i: (0.0 if first is None else round(float(first[i]), 6), -thumb[i]))
         began = time.monotonic()
-        for start in range(0, min(len(cheap), _MOST_NOISE[1]), 12):
-            if start >= _MOST_NOISE[0] and time.monotonic() - began > _NOISE_S:
+        for start in range(0, min(len(cheap), most), 12):
+            late = most < _ALL and time.monotonic() - began > _NOISE_S
+            if start >= _LEAST_NOISE and late:
                 break
             part = cheap[start : start + 12]
             self._follow(part, forecast)
@@ -277,7 +290,7 @@ class _Table:
                 values = self._values(i, forecast)
                 if wish.excess(values, reserve) <= 0 and wish.metric.name in values:
                     found.append(Ranked(self.points[i], values[wish.metric.name], values))
-            if not found and self._short_of(wish, part, forecast) > _HOPELESS:
+            if most < _ALL and not found and self._short_of(wish, part, forecast) > _HOPELESS:
                 break
             if len(found) >= count and not wish.wants_precision:
                 break

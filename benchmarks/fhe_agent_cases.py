@@ -1,0 +1,257 @@
+"""Networks, studies and targets of the comparison of agents. No benchmark itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.api import Goal, Limits
+from agents.expert_global import Enumeration, Ranked, Wish
+from agents.goals import Aim, aim_of
+from agents.tools.forecast import Corrections, Forecast
+from agents.workbench import StudyBench
+from evaluators.fhe.encrypted import CkksEncrypted, CkksEncryptedConfig
+from search.api.candidate import Candidate
+from search.api.metric import Fidelity, Measurement
+from search.api.protocols import Context
+from search.config import parse_spec
+from search.study import Study
+
+DEEP = ("resnet20", "alexnet")
+"""Networks that are only predicted: no back end here runs them."""
+
+_PATCHES = {"name": "skimage_patches", "colour": True, "train": 600, "validation": 100, "test": 100}
+_ONE_EPOCH = {"epochs": 1, "learning_rate": 0.02}
+_WORKLOADS: Mapping[str, dict[str, Any]] = {
+    "smoke": {"network": {"name": "ckks_mlp", "hidden": [32]}, "data": "digits",
+              "teacher": _ONE_EPOCH},
+    "mlp": {"network": "ckks_mlp", "data": "fashion_mnist",
+            "teacher": {"epochs": 6, "learning_rate": 0.02}},
+    "lola": {"network": "ckks_lola", "data": "fashion_mnist",
+             "teacher": {"epochs": 6, "learning_rate": 0.02}},
+    "cnn6": {"network": "ckks_cnn6", "data": "digits", "teacher": _ONE_EPOCH},
+    "lenet": {"network": "ckks_lenet", "data": "fashion_mnist",
+              "teacher": {"epochs": 4, "learning_rate": 0.02}},
+    "resnet20": {"network": "ckks_resnet20", "data": _PATCHES, "teacher": _ONE_EPOCH},
+    "alexnet": {"network": "ckks_alexnet", "data": _PATCHES, "teacher": _ONE_EPOCH},
+}  # fmt: skip
+_SPACES: Mapping[str, dict[str, Any]] = {
+    "smoke": {"log_n": [12, 13], "scale": [24, 40]},
+    "resnet20": {"library": "lattigo", "log_n": [15, 16], "scale": [26, 45],
+                 "secret_weight": [0, 192], "input_packing": ["plain", "rotated"],
+                 "rescaling": ["soon"]},
+    "alexnet": {"library": "lattigo", "log_n": [16, 17], "scale": [26, 45], "degree": [7],
+                "margin": [2.0], "input_packing": ["plain"], "drops": ["each"]},
+}  # fmt: skip
+
+
+class KeptRuns:
+    """Encrypted runs by configuration: the same one again costs nothing.
+
+    Only the clock of the benchmark profits; each controller is charged its runs.
+
+    Args:
+        inner: runs.
+        file: JSON lines of earlier results; None to run afresh each time.
+    """
+
+    needs = frozenset({"weights", "data"})
+
+    def __init__(self, inner: CkksEncrypted, file: Path | None) -> None:
+        self._inner, self._file, self.metrics = inner, file, inner.metrics
+        self._known: dict[str, list[dict[str, Any]]] = {}
+        if file is not None and file.exists():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                row = json.loads(line)
+                self._known[row["key"]] = row["found"]
+
+    def evaluate(
+        self, candidate: Candidate[Any], fidelity: Fidelity, ctx: Context
+    ) -> Sequence[Measurement]:
+        """The kept measurements, or those of a run."""
+        if self._file is not None and candidate.digest in self._known:
+            return tuple(Measurement(**m) for m in self._known[candidate.digest])
+        found = self._inner.evaluate(candidate, fidelity, ctx)
+        if self._file is not None:
+            plain = [vars(m) for m in found]
+            self._known[candidate.digest] = plain
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"key": candidate.digest, "found": plain}) + "\n")
+        return found
+
+
+class Bench(StudyBench):
+    """A bench that counts runs of :class:`KeptRuns`, over shared models."""
+
+    def __init__(self, study: Study, goal: Goal, limits: Limits, forecast: Forecast) -> None:
+        super().__init__(study, goal, limits, by="benchmark")
+        self.__dict__["dear_rungs"] = frozenset({"encrypted"} & set(self.rungs))
+        self.__dict__["forecast"] = forecast
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is wanted of a network."""
+
+    name: str
+    goal: Goal
+
+
+class Case:
+    """A network with everything that sessions share: weights, layouts, predictions.
+
+    Args:
+        name: of :data:`_WORKLOADS`.
+        folder: for run directories and kept runs.
+        keep: whether encrypted runs are kept for other sessions.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.deep = name in DEEP
+        self._made: dict[bool, Any] = {}
+
+    @cached_property
+    def base(self) -> Study:
+        """The study as a configuration would have it; its objects are shared."""
+        return Study.from_spec(parse_spec(self._spec()), path=self.folder / self.name / "base")
+
+    @cached_property
+    def _forecast(self) -> Forecast:
+        return Forecast(self.base)
+
+    def forecast(self) -> Forecast:
+        """The models, as no run has corrected them yet; what they have worked out is shared."""
+        fresh = copy.copy(self._forecast)
+        fresh.corrections, fresh._learnt = Corrections(), set()
+        return fresh
+
+    @property
+    def metric(self) -> dict[str, str]:
+        """What people call a metric -> its name on this ladder."""
+        if self.deep:
+            return {"latency": "predicted_latency_ckks", "precision": "predicted_precision",
+                    "memory": "key_mb"}  # fmt: skip
+        return {"latency": "latency_ckks", "precision": "precision_ckks", "memory": "memory_ckks"}
+
+    def study(self, run: str, target: Target, *, searcher: str, static: bool, seed: int,
+              keep: bool) -> Study:  # fmt: skip
+        """A study for one session, over the shared objects."""
+        parts = self.base.components
+        evaluators = {r.fidelity.name: r.evaluators for r in parts.ladder.rungs}
+        if "encrypted" in evaluators:
+            inner: Any = evaluators["encrypted"][0]
+            if keep not in self._made:
+                file = self.folder / f"{self.name}-runs.jsonl" if keep else None
+                self._made[keep] = KeptRuns(inner, file)
+            evaluators["encrypted"] = (self._made[keep],)
+        names = list(evaluators) if static else list(evaluators)[-1:]
+        ladder = [{"rung": n, "evaluators": list(evaluators[n]),
+                   "gates": self._gates(target) if n == "predicted" and not self.deep else []}
+                  for n in names]  # fmt: skip
+        objectives = [target.goal.minimise]
+        if searcher == "nsga2" and self.metric["precision"] not in objectives:
+            objectives.append(self.metric["precision"])
+        measured = {m.name for n in names for e in evaluators[n] for m in e.metrics}
+        return Study(
+            name=run.replace("/", "-"), objectives=objectives, space=parts.ladder.space,
+            method=parts.ladder.method, ladder=ladder, workload=parts.workload,
+            constraints=[d for d in target.goal.demands if d.split()[0] in measured],
+            searcher=searcher, trials=10_000, seed=seed, directory=self.folder / self.name,
+        )  # fmt: skip
+
+    def bench(self, study: Study, target: Target, runs: int, seconds: float) -> Bench:
+        """A bench over ``study``."""
+        limits = Limits(encrypted_runs=runs, seconds=seconds)
+        measured = study.components.metrics()
+        demands = tuple(d for d in target.goal.demands if d.split()[0] in measured)
+        return Bench(study, Goal(target.goal.minimise, demands), limits, self.forecast())
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """Three targets that have a solution: bounds come from looking at every chain."""
+        name = self.metric
+        precise = {"smoke": 16, "cnn6": 14, "resnet20": 14, "alexnet": 14}.get(self.name, 13)
+        demand = f"{name['precision']} >= {precise} bit"
+        fast = self.reference(Target("", Goal(name["latency"], (demand,))))
+        within = 1.3 * fast.values[name["latency"]]
+        small = self.reference(Target("", Goal("key_mb", (demand,))))
+        room = small.values[name["memory"]] + 0.25 * small.values["key_mb"]
+        in_time = f"{name['latency']} <= {within:.4g} ms"
+        in_memory = f"{name['memory']} <= {room:.5g} MB"
+        return (
+            Target("latency", Goal(name["latency"], (demand,))),
+            Target("precision", Goal(name["precision"], (in_time,))),
+            Target("memory", Goal(name["latency"], (demand, in_memory))),
+        )
+
+    def reference(self, target: Target) -> Ranked:
+        """The best of all chains, each followed by the models.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = self.references(target, 1)
+        if not found:
+            raise LookupError(f"{self.name}: no configuration meets {target.goal}")
+        return found[0]
+
+    def references(self, target: Target, count: int) -> list[Ranked]:
+        """The best ``count`` of all chains."""
+        wish = Wish(self.base.components.metrics()[target.goal.minimise], self.aims(target))
+        networks = self._every.networks()
+        return [r for n in networks for r in self._every.ranked(wish, n, count)][:count]
+
+    def aims(self, target: Target) -> tuple[Aim, ...]:
+        """The demands of ``target``."""
+        metrics = self.base.components.metrics()
+        return tuple(aim_of(d, metrics, "demands") for d in target.goal.demands)
+
+    @cached_property
+    def _every(self) -> Enumeration:
+        chains, noise = (4000, 60) if self.deep else (60_000, 1_000_000)
+        return Enumeration(self.forecast(), self.base.params, self.base.check, chains, noise)
+
+    def _gates(self, target: Target) -> list[str]:
+        """What a trial must be foretold before it is encrypted, a little looser than demanded."""
+        found = ["predicted_precision >= 6 bit"]
+        for aim in self.aims(target):
+            if aim.metric.name == "precision_ckks":
+                found = [f"predicted_precision >= {aim.constraint.bound - 1:.4g} bit"]
+            elif aim.metric.name == "latency_ckks":
+                found.append(f"predicted_latency_ckks <= {1.15 * aim.constraint.bound:.4g} ms")
+        return found
+
+    def _spec(self) -> dict[str, Any]:
+        library = "lattigo" if self.deep else "seal"
+        predicted = {"name": "ckks_predicted", "images": 1, "extreme": 0, "learnt": False}
+        if self.deep:
+            predicted |= {"back_end": "orion", "approximation_images": 2}
+        ladder: list[dict[str, Any]] = [
+            {"rung": "static", "evaluators": [{"name": "ckks_static", "library": library}]},
+            {"rung": "predicted", "evaluators": [predicted]},
+        ]
+        if not self.deep:
+            run = CkksEncryptedConfig(images=3, repeats=1, extreme=0, clock="cpu")
+            encrypted = {"name": "ckks_encrypted", **run.model_dump(exclude_defaults=True)}
+            ladder.append({"rung": "encrypted", "evaluators": [encrypted]})
+        default = {"log_n": [12, 13, 14]} if self.name != "lenet" else {"log_n": [14]}
+        return {
+            "study": {"name": self.name, "max_failures": 1000},
+            "workload": {"name": "image_classification", **_WORKLOADS[self.name]},
+            "space": {"name": "ckks", **_SPACES.get(self.name, default)},
+            "method": "pretrained",
+            "objectives": [self.metric["latency"], self.metric["precision"]],
+            "ladder": ladder,
+        }
+
+
+torch.set_num_threads(1)
