@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from spaces.ckks.rules import Demands
 
 PROCESS_MB = 50.0
-"""Memory of a process that runs SEAL before keys and weights: interpreter, arrays, library. Measured
-on x86_64 with TenSEAL 0.3.18 (68.5 MB with 19 MB of keys); the first run corrects it."""
+"""Memory of a process that runs SEAL before keys and weights: interpreter, arrays, library.
+
+Measured on x86_64 with TenSEAL 0.3.18 (68.5 MB with 19 MB of keys); the first run corrects it."""
 
 _GRAPHS = 3  # networks at hand: one for each choice of polynomials
 _MOST_LAYOUTS = 64
