@@ -16,7 +16,7 @@ from search.api.domain import Param, Point, point_from_json
 from search.api.errors import ConfigError
 from search.api.metric import Metric
 from search.api.protocols import Runner, Synthesises, WorkerSpec
-from search.api.searching import Problem, Searcher
+from search.api.searching import Advisor, Problem, Searcher
 from search.assemble import Components
 from search.config import Plugin, StudySpec, plugin_options
 from search.driver import legal_point_error
@@ -76,7 +76,19 @@ class Blueprint:
             repair=rules.repair,
             gated=any(rung.gates for rung in ladder.rungs),
             synthesise=space.synthesise if isinstance(space, Synthesises) else None,
+            advisor=self.advisor,
         )
+
+    def advisor(self, name: str, options: Mapping[str, Any]) -> Advisor:
+        """The advisor called ``name`` for this study.
+
+        Raises:
+            ConfigError: unknown name, an option that does not fit, or a study it cannot advise.
+        """
+        plugin = Plugin(name=name, options=dict(options))
+        config = plugin_options("advisor", plugin, "searcher.advisor")
+        made: Advisor = registry.load("advisor", name).from_config(config, self)
+        return made
 
     def searcher(self) -> Searcher:
         """A fresh searcher as the specification names it.

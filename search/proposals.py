@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from search.api.candidate import Violation
 from search.api.domain import Param, Point, point_digest, sample_point
 from search.api.errors import InfeasibleCandidate
-from search.api.searching import Searcher
+from search.api.searching import NamesOrigins, Searcher
 from search.api.trial import Origin
 
 ATTEMPTS = 40
@@ -68,8 +68,14 @@ class Proposals:
                 return None
             legal = self._legal_new(point)
             if legal is not None:
-                return self._take(Queued(legal, Origin("sampler", self.searcher.name)))
+                return self._take(Queued(legal, self._origin(number, attempt)))
         return self._sample(number)
+
+    def _origin(self, number: int, attempt: int) -> Origin:
+        named = None
+        if isinstance(self.searcher, NamesOrigins):
+            named = self.searcher.origin(number, attempt)
+        return named or Origin("sampler", self.searcher.name)
 
     def _sample(self, number: int) -> Queued | None:
         """A uniform point when the searcher repeats itself; None when the space seems used up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from agents.api import Goal, Limits, ToolError
@@ -25,7 +26,8 @@ class ChatBench(StudyBench):
     """
 
     def __init__(self, study: Study, goal: Goal, limits: Limits, approve: Approve) -> None:
-        super().__init__(study, goal, limits, by="chat")
+        self._waited = 0.0
+        super().__init__(study, goal, limits, by="chat", clock=self._working_time)
         self._approve = approve
         self._answer_for_all = ""
 
@@ -39,6 +41,10 @@ class ChatBench(StudyBench):
             self._ask(self.point(point), up_to)
         return super().evaluate(point, up_to, reason)
 
+    def _working_time(self) -> float:
+        """A clock that stands while a person thinks: the limit is on what is run."""
+        return time.monotonic() - self._waited
+
     def _is_dear(self, point: Point, up_to: str) -> bool:
         climbed = self.rungs[: self.rungs.index(up_to) + 1]
         if not self.dear_rungs.intersection(climbed):
@@ -51,7 +57,9 @@ class ChatBench(StudyBench):
         return not any(t.outcome and up_to in [r.rung for r in t.outcome.rungs] for t in known)
 
     def _ask(self, point: Point, up_to: str) -> None:
+        began = time.monotonic()
         answer = self._answer_for_all or self._approve(point, up_to)
+        self._waited += time.monotonic() - began
         if answer in ("all", "no"):
             self._answer_for_all = answer
         if answer == "no":

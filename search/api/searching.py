@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from search.api.candidate import Violation
 from search.api.domain import Param, Point
@@ -27,6 +27,7 @@ class Problem:
         gated: whether rungs have gates, so that trials may end without objective values.
         synthesise: what the space itself proposes after the given trials under these constraints;
             None if it proposes nothing.
+        advisor: makes the advisor of a name with options; None where no study stands behind.
     """
 
     params: tuple[Param, ...]
@@ -38,6 +39,7 @@ class Problem:
     repair: Callable[[Point], Point] | None = None
     gated: bool = False
     synthesise: Callable[[Sequence[Trial], Sequence[str]], Point | None] | None = None
+    advisor: Callable[[str, Mapping[str, Any]], Advisor] | None = None
 
 
 class Searcher(Protocol):
@@ -77,6 +79,15 @@ class Searcher(Protocol):
 
     def replay(self, trials: Sequence[Trial]) -> None:
         """Take over the finished trials of an earlier run, in order of number."""
+        ...
+
+
+@runtime_checkable
+class NamesOrigins(Protocol):
+    """A searcher whose proposals come from more than one source."""
+
+    def origin(self, number: int, attempt: int) -> Origin | None:
+        """Who proposed the last answer to these arguments; None for the searcher itself."""
         ...
 
 

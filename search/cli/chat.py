@@ -52,7 +52,11 @@ class Lines:
         from agents.chat.words import approval
 
         if self.terminal:
-            found = self.read(question)
+            # Line editors scroll a long prompt out of sight, so only its end is the prompt.
+            body, _, choices = question.rpartition(". ")
+            if body:
+                print(f"{body}.", flush=True)
+            found = self.read(choices)
             return "n" if found is None else found
         line = self.source.readline()
         if line and line.strip() and approval(line) is not None:

@@ -34,3 +34,19 @@ def test_no_means_none_any_more_in_this_run(talk: Any) -> None:
             with pytest.raises(ToolError, match="rungs below it are still free"):
                 bench.evaluate({"log_n": 13, "scale": scale}, "encrypted", "")
     assert len(it.asked) == 1
+
+
+def test_a_person_may_take_time(talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = talk(["y"])
+    now = [0.0]
+    monkeypatch.setattr("agents.chat.bench.time.monotonic", lambda: now[0])
+    with it.chat.bench() as bench:
+        approve = bench._approve
+
+        def slow(point: Any, up_to: str) -> str:
+            now[0] += 5000.0
+            return str(approve(point, up_to))
+
+        bench._approve = slow
+        bench.evaluate(GOOD, "encrypted", "")
+        assert bench.spent.seconds < 1.0

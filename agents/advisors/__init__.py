@@ -1,0 +1,1 @@
+"""Advisors: agents and rules that propose points to an ordinary study."""
