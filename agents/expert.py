@@ -8,7 +8,7 @@ sends it back. On a ladder without an encrypted rung the predicted one confirms.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.api import Ending, SessionResult, Toolbox, ToolError, Workbench
@@ -24,7 +24,9 @@ from search.api.trial import Trial
 Say = Callable[[str], None]
 
 _AGAIN = 0.10
-"""Relative gain that a corrected forecast must promise before another encrypted run is spent."""
+"""Relative gain that a forecast must promise to risk an encrypted run for it."""
+_MOST_BOLD = 2
+"""Candidates with nothing in reserve; beyond them the safe ones."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class _Session:
         self.search = Enumeration(bench.forecast, bench.params, bench.check)
         self.failed: dict[str, str] = {}  # digest of a point -> what was wrong with it
         self.networks: list[dict[str, Value]] = []
+        self.bold = 0  # candidates tried without reserve
         self.stop = ""
 
     def run(self) -> SessionResult:
@@ -138,19 +141,26 @@ class _Session:
         self._enter("global", "choose ring, chain, scale and packing by the models")
         if not self.options.global_search:
             return self._synthesised()
-        for reserve in (1.0, 0.0):
-            found = self.search.ranked(
-                self.wish, self.networks[0], self.options.candidates, reserve
-            )
-            fresh = [r for r in found if point_digest(r.point) not in self.failed]
-            if fresh:
-                best = fresh[0]
-                self.say(
-                    f"global: {self.search.judged} chains judged; best: {self._told(best)}"
-                    + ("" if reserve else " (no reserve left)")
-                )
-                return best
-        return None
+        best, note = self._best(1.0), ""
+        bold = self._best(0.0) if self.bold < _MOST_BOLD else None
+        self.wish = replace(self.wish, reserve=1.0)
+        if bold is not None and (best is None or self._gain(best, bold) > _AGAIN):
+            best, note = bold, " (no reserve left: a run will tell)"
+            self.wish = replace(self.wish, reserve=0.0)
+            self.bold += 1
+        if best is not None:
+            self.say(f"global: {self.search.judged} chains judged; best: {self._told(best)}{note}")
+        return best
+
+    def _best(self, reserve: float) -> Ranked | None:
+        """The first candidate with so much of the reserves that has not failed."""
+        wish = replace(self.wish, reserve=reserve)
+        found = self.search.ranked(wish, self.networks[0], self.options.candidates)
+        return next((r for r in found if point_digest(r.point) not in self.failed), None)
+
+    def _gain(self, old: Ranked, new: Ranked) -> float:
+        """Relative gain of ``new`` over ``old``."""
+        return self.wish.sign * (old.value - new.value) / max(abs(old.value), 1e-9)
 
     def _synthesised(self) -> Ranked | None:
         constraints = [str(aim.constraint) for aim in self.bench.aims]
@@ -211,17 +221,12 @@ class _Session:
         if not self.bench.confirmed(trial):
             return False
         value = self.bench.value(trial)
-        found = self.search.ranked(self.wish, self.networks[0], 1)
-        if value is None or not found or not self.options.global_search:
-            return True
-        best = found[0]
-        if point_digest(best.point) == point_digest(plan.point):
+        best = self._best(1.0) if self.options.global_search else None
+        if value is None or best is None or point_digest(best.point) == point_digest(plan.point):
             return True
         # Compare forecasts with forecasts: a single measured time is noisier than their order.
         again = foretold(self.forecast, self.wish, plan.point)
-        own = again.value if again is not None else value
-        gain = self.wish.sign * (own - best.value) / max(abs(own), 1e-9)
-        return gain <= _AGAIN
+        return again is None or self._gain(again, best) <= _AGAIN
 
     def _next_network(self, reason: str) -> bool:
         """Go on with other polynomials for the activations; whether there are any."""
@@ -272,6 +277,9 @@ class _Session:
         text = "; ".join(misses) or error or "a gate refused it"
         self.failed[point_digest(point)] = f"trial {trial.number}: {text}"
         self.say(f"failed: trial {trial.number}: {text}")
+        if error.startswith("overflow"):
+            self.forecast.more_headroom += 1
+            self.search.forget()
         approximate = any("approximation" in m or "accuracy" in m for m in misses)
         if approximate and self._next_network("the polynomials are too coarse"):
             return

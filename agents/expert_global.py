@@ -69,10 +69,12 @@ class Wish:
     Args:
         metric: to make small (or large).
         aims: demands, constraints and gates.
+        reserve: share of the margins to keep from demands on measured metrics.
     """
 
     metric: Metric
     aims: tuple[Aim, ...]
+    reserve: float = 1.0
 
     @property
     def sign(self) -> float:
@@ -84,15 +86,15 @@ class Wish:
         """Whether precision is what is made large."""
         return "precision" in self.metric.name
 
-    def excess(self, values: Mapping[str, float], reserve: float = 1.0) -> float:
+    def excess(self, values: Mapping[str, float], reserve: float | None = None) -> float:
         """The largest relative miss of any demand that ``values`` speak of; 0 or less: none."""
-        worst = 0.0
+        worst, kept = 0.0, self.reserve if reserve is None else reserve
         for aim in self.aims:
             value = values.get(aim.metric.name)
             if value is None:
                 continue
             size = max(abs(aim.constraint.bound), 1e-9)
-            worst = max(worst, (aim.excess(value) + reserve * margin(aim)) / size)
+            worst = max(worst, (aim.excess(value) + kept * margin(aim)) / size)
         return worst
 
 
@@ -122,7 +124,7 @@ class Enumeration:
         forecast: Forecast,
         params: Sequence[Param],
         check: Any,
-        chains: int = 4000,
+        chains: int = 6000,
         noise: int = 400,
     ) -> None:
         self._forecast, self._params, self._check = forecast, tuple(params), check
@@ -143,16 +145,13 @@ class Enumeration:
         # Wider intervals first within a depth: values beyond a fitted interval ruin the answer.
         return sorted(found, key=lambda c: (depth(c), [-_number(v) for v in c.values()]))
 
-    def ranked(
-        self, wish: Wish, network: Mapping[str, Value], count: int = 8, reserve: float = 1.0
-    ) -> list[Ranked]:
+    def ranked(self, wish: Wish, network: Mapping[str, Value], count: int = 8) -> list[Ranked]:
         """The best points that are foretold to meet every demand, best first.
 
         Args:
             wish: what to look for.
             network: choice of what stands at activations.
             count: how many at most.
-            reserve: share of the margins to keep.
         """
         tables = [t for layout in self._layouts(network) if (t := self._table(layout)) is not None]
         found: list[Ranked] = []
@@ -162,9 +161,13 @@ class Enumeration:
                 worst = sorted(wish.sign * r.value for r in found)[count - 1]
                 if table.promise(wish, self._forecast) > worst:
                     continue
-            found += table.best(wish, self._forecast, count, reserve, self._most_noise)
+            found += table.best(wish, self._forecast, count, self._most_noise)
         found.sort(key=lambda r: (wish.sign * r.value, -r.values.get("predicted_precision", 0.0)))
         return [r for r in found[: 4 * count] if not self._check(r.point)][:count]
+
+    def forget(self) -> None:
+        """Judge all layouts anew: what a run must hold has changed."""
+        self._tables.clear()
 
     def closest(self, wish: Wish, network: Mapping[str, Value]) -> Ranked | None:
         """The point that is foretold to miss the demands by the least."""
@@ -235,8 +238,8 @@ class Enumeration:
         own = [p for p in self._params if p.name in CHAIN and is_active(p, layout)]
         options = {p.name: list(_uniform(p)) for p in own}
         while math.prod(map(len, options.values())) > self._most_chains:
-            longest = max(options, key=lambda n: (n != "scale") * len(options[n]))
-            if len(options[longest]) < 3:
+            longest = max(options, key=lambda n: (_coarseness(n, len(options[n])), n))
+            if _coarseness(longest, len(options[longest])) <= 0:
                 break
             options[longest] = _thinned(options[longest])
         for chain in _products(own, lambda p: options[p.name]):
@@ -268,13 +271,11 @@ class _Table:
             return 0.0
         return wish.sign * float((wish.sign * self.columns[column]).min())
 
-    def best(
-        self, wish: Wish, forecast: Forecast, count: int, reserve: float, most: int
-    ) -> list[Ranked]:
+    def best(self, wish: Wish, forecast: Forecast, count: int, most: int) -> list[Ranked]:
         """The first ``count`` chains that are foretold to meet every demand."""
         found: list[Ranked] = []
         cheap = [i for i in range(len(self.points))
-                 if wish.excess(self._values(i, forecast), reserve) <= 0]  # fmt: skip
+                 if wish.excess(self._values(i, forecast)) <= 0]  # fmt: skip
         column = _column(self.columns, wish.metric.name)
         first = None if column is None or wish.wants_precision else wish.sign * self.columns[column]
         thumb = self.columns["_thumb"]
@@ -288,7 +289,7 @@ class _Table:
             self._follow(part, forecast)
             for i in part:
                 values = self._values(i, forecast)
-                if wish.excess(values, reserve) <= 0 and wish.metric.name in values:
+                if wish.excess(values) <= 0 and wish.metric.name in values:
                     found.append(Ranked(self.points[i], values[wish.metric.name], values))
             if most < _ALL and not found and self._short_of(wish, part, forecast) > _HOPELESS:
                 break
@@ -334,7 +335,8 @@ def _judged(points: list[Point], sets: list[CkksParams], forecast: Forecast) -> 
     from evaluators.fhe.static_batch import ParamArrays, static_batch
 
     laid = forecast.laid(sets[0])
-    verdicts = static_batch(laid.facts, ParamArrays.of(sets), forecast.demands, forecast.memory_mb)
+    facts = forecast.covering(laid)
+    verdicts = static_batch(facts, ParamArrays.of(sets), forecast.demands, forecast.memory_mb)
     kept = np.flatnonzero(verdicts.feasible)
     points, sets = [points[i] for i in kept], [sets[i] for i in kept]
     count = len(kept)
@@ -414,6 +416,13 @@ def _active_products(params: Sequence[Param]) -> Iterator[dict[str, Value]]:
         if (key := point_digest(kept)) not in seen:
             seen.add(key)
             yield kept
+
+
+def _coarseness(name: str, count: int) -> float:
+    """How readily values of a parameter are left out: precision hangs on scales."""
+    if count < 4 or name == "scale":
+        return 0.0
+    return float(count) if name != "weight_bits" else 0.01 * count
 
 
 def _thinned(values: list[Value]) -> list[Value]:

@@ -88,11 +88,13 @@ def improved(
 
 
 def foretold(forecast: Forecast, wish: Wish, point: Point) -> Ranked | None:
-    """What is foretold of ``point``; None if it breaks a rule."""
+    """What is foretold of ``point``; None if it breaks a rule or its run would wrap around."""
     worst = any("worst" in aim.metric.name for aim in wish.aims) or "worst" in wish.metric.name
     effect = forecast.effect(point, worst=worst)
     value = effect.values.get(wish.metric.name)
-    return None if effect.broken or value is None else Ranked(point, value, effect.values)
+    if effect.broken or value is None or forecast.overflows(point):
+        return None
+    return Ranked(point, value, effect.values)
 
 
 def bottleneck_of(forecast: Forecast, wish: Wish, at: Ranked) -> tuple[Bottleneck, int | None]:

@@ -216,7 +216,7 @@ def reference(
                                                                   "reference"):  # fmt: skip
             return float(row["value"])
     began = time.monotonic()
-    found = case.references(target, 3)
+    found = case.references(target, 2)
     study = case.study(f"{target.name}/reference/{time.time_ns()}", target, searcher="random",
                        static=True, seed=0, keep=True)  # fmt: skip
     bench = case.bench(study, target, 8, 3600.0)

@@ -19,6 +19,7 @@ from agents.tools.forecast import Corrections, Forecast
 from agents.workbench import StudyBench
 from evaluators.fhe.encrypted import CkksEncrypted, CkksEncryptedConfig
 from search.api.candidate import Candidate
+from search.api.domain import canonical
 from search.api.metric import Fidelity, Measurement
 from search.api.protocols import Context
 from search.config import parse_spec
@@ -131,7 +132,7 @@ class Case:
     def forecast(self) -> Forecast:
         """The models, as no run has corrected them yet; what they have worked out is shared."""
         fresh = copy.copy(self._forecast)
-        fresh.corrections, fresh._learnt = Corrections(), set()
+        fresh.corrections, fresh._learnt, fresh.more_headroom = Corrections(), set(), 0
         return fresh
 
     @property
@@ -205,10 +206,15 @@ class Case:
         return found[0]
 
     def references(self, target: Target, count: int) -> list[Ranked]:
-        """The best ``count`` of all chains."""
-        wish = Wish(self.base.components.metrics()[target.goal.minimise], self.aims(target))
-        networks = self._every.networks()
-        return [r for n in networks for r in self._every.ranked(wish, n, count)][:count]
+        """The best ``count`` of all chains, with no reserve, half of it and all of it."""
+        metric = self.base.components.metrics()[target.goal.minimise]
+        found: dict[str, Ranked] = {}
+        for reserve in (0.0, 0.5, 1.0):
+            wish = Wish(metric, self.aims(target), reserve)
+            for network in self._every.networks():
+                for ranked in self._every.ranked(wish, network, count):
+                    found.setdefault(canonical(ranked.point), ranked)
+        return list(found.values())
 
     def aims(self, target: Target) -> tuple[Aim, ...]:
         """The demands of ``target``."""

@@ -110,6 +110,10 @@ class Forecast:
         known = corrections(predicted.back_end) if predicted.learnt else None
         self._latency_factor = known.latency if known else 1.0
         self._bits_offset = known.bits if known else 0.0
+        run = _options(study, "ckks_encrypted")
+        self._extremes_run = run is not None and run.extreme > 0
+        self.more_headroom = 0
+        """Bits that failed runs have asked for beyond what calibration inputs need."""
         self.corrections = Corrections()
         self._learnt: set[int] = set()
         self._weights: Path | None = None
@@ -224,6 +228,22 @@ class Forecast:
             while len(self._graphs) > _GRAPHS:
                 self._graphs.pop(next(iter(self._graphs)))
         return self._graphs[key]
+
+    def covering(self, laid: Laid) -> Facts:
+        """The facts that a run must hold: of extreme inputs too if it is given some, and with the
+        bits more that failed runs have asked for.
+        """
+        facts = laid.facts
+        largest = max(facts.fitting, facts.extreme) if self._extremes_run else facts.fitting
+        return replace(facts, fitting=largest * 2.0**self.more_headroom)
+
+    def overflows(self, point: Point) -> bool:
+        """Whether an encrypted run of ``point`` is to wrap around, though the rules allow it."""
+        from evaluators.fhe.static import report
+
+        params = self.params(point)
+        found = report(self.covering(self.laid(params)), params, self.demands, None)
+        return any(v.rule == "overflow" for v in found.violations)
 
     def latency(self, params: CkksParams, laid: Laid) -> dict[str, float]:
         """Predicted times in ms."""

@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {
 
 
 def wish_of(bench: StudyBench) -> Wish:
-    return Wish(bench.metrics[bench.goal.minimise], (*bench.aims, *bench.gates))
+    return Wish(bench.metrics[bench.goal.minimise], (*bench.aims, *bench.gates), reserve=0.0)
 
 
 def every_point(bench: StudyBench) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def test_it_finds_what_looking_at_every_point_finds(
         if best is None or wish.sign * value < wish.sign * best:
             best = value
     search = Enumeration(bench.forecast, bench.params, bench.check)
-    found = search.ranked(wish, search.networks()[0], reserve=0.0)
+    found = search.ranked(wish, search.networks()[0])
     if best is None:
         assert found == []
         closest = search.closest(wish, search.networks()[0])
