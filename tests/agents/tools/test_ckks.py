@@ -81,7 +81,7 @@ def test_neighbours_are_legal_and_one_step_away(bench: StudyBench, point: dict[s
 
 
 def test_an_illegal_point_is_explained(bench: StudyBench, point: dict[str, Any]) -> None:
-    box, bad = ckks_tools(bench), {**point, "scale": 44, "headroom": 14}
+    box, bad = ckks_tools(bench), {**point, "log_n": 12}
     told = box.call("check", {"point": bad})
     assert told["broken"][0]["rule"] == "insecure"
     assert box.call("check", {"point": told["nearest"]}) == {"legal": True}

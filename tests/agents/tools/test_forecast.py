@@ -36,7 +36,7 @@ def test_a_broken_rule_is_told_as_the_static_rung_does(
 ) -> None:
     bench = digits_bench()
     assert bench.forecast is not None
-    point = {**bench.study.components.ladder.space.synthesise((), ()), "scale": 44, "headroom": 14}
+    point = {**bench.study.components.ladder.space.synthesise((), ()), "log_n": 12}
     assert "insecure" in [v.rule for v in bench.forecast.effect(point).broken]
 
 
@@ -70,3 +70,16 @@ def test_an_encrypted_run_corrects_what_is_foretold(
 def test_other_studies_have_no_forecast(toy_study: Callable[..., Study]) -> None:
     assert forecast_of(toy_study()) is None
     assert StudyBench(toy_study(), Goal("loss")).forecast is None
+
+
+def test_bits_that_failed_runs_asked_for_are_kept_in_the_first_prime(
+    digits_bench: Callable[..., StudyBench],
+) -> None:
+    bench = digits_bench()
+    forecast = bench.forecast
+    assert forecast is not None
+    point = bench.study.components.ladder.space.synthesise((), ())
+    assert not forecast.overflows(point)
+    forecast.more_headroom = 20
+    assert forecast.overflows(point)
+    assert forecast.effect(point).broken == ()
