@@ -25,6 +25,8 @@ Say = Callable[[str], None]
 
 _AGAIN = 0.10
 """Relative gain that a forecast must promise to risk an encrypted run for it."""
+_NEAR_MISSES, _STEPS = 3, 80
+"""Near misses that are mended, and points that are foretold for each."""
 _MOST_BOLD = 2
 """Candidates with nothing in reserve; beyond them the safe ones."""
 
@@ -142,7 +144,7 @@ class _Session:
         if not self.options.global_search:
             return self._synthesised()
         best, note = self._best(1.0), ""
-        bold = self._best(0.0) if self.bold < _MOST_BOLD else None
+        bold = self._boldest(best) if self.bold < _MOST_BOLD else None
         self.wish = replace(self.wish, reserve=1.0)
         if bold is not None and (best is None or self._gain(best, bold) > _AGAIN):
             best, note = bold, " (no reserve left: a run will tell)"
@@ -157,6 +159,24 @@ class _Session:
         wish = replace(self.wish, reserve=reserve)
         found = self.search.ranked(wish, self.networks[0], self.options.candidates)
         return next((r for r in found if point_digest(r.point) not in self.failed), None)
+
+    def _boldest(self, safe: Ranked | None) -> Ranked | None:
+        """The best candidate without reserve: of the enumeration, or mended from one that nearly
+        meets the demands and promises much.
+        """
+        best = self._best(0.0)
+        wish = replace(self.wish, reserve=0.0)
+        near = self.search.near_misses(wish, self.networks[0], best or safe, _AGAIN)
+        for start in near[:_NEAR_MISSES]:
+            for step in improved(
+                self.forecast, self.bench.params, self.bench.check, wish, start, _STEPS
+            ):
+                found = step.after
+                if wish.excess(found.values) <= 0 and point_digest(found.point) not in self.failed:
+                    if best is None or self._gain(best, found) > 0:
+                        best = found
+                    break
+        return best
 
     def _gain(self, old: Ranked, new: Ranked) -> float:
         """Relative gain of ``new`` over ``old``."""

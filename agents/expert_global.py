@@ -44,6 +44,7 @@ SHARE = 0.03
 _LEAST_NOISE = 48  # chains of a layout whose noise is followed whatever it costs
 _NOISE_S = 0.5  # seconds that further ones may take; no limit where all are wanted
 _ALL = 1_000_000
+_NEAR = 0.15  # largest relative miss of a demand that single steps may mend
 _HOPELESS = 4.0  # bits missed by the chains of largest scale, beyond which others miss too
 
 
@@ -124,7 +125,7 @@ class Enumeration:
         forecast: Forecast,
         params: Sequence[Param],
         check: Any,
-        chains: int = 6000,
+        chains: int = 7000,
         noise: int = 400,
     ) -> None:
         self._forecast, self._params, self._check = forecast, tuple(params), check
@@ -164,6 +165,26 @@ class Enumeration:
             found += table.best(wish, self._forecast, count, self._most_noise)
         found.sort(key=lambda r: (wish.sign * r.value, -r.values.get("predicted_precision", 0.0)))
         return [r for r in found[: 4 * count] if not self._check(r.point)][:count]
+
+    def near_misses(
+        self, wish: Wish, network: Mapping[str, Value], than: Ranked | None, gain: float
+    ) -> list[Ranked]:
+        """The most precise chains of layouts that promise such a relative gain over ``than`` and
+        miss a demand by little: single steps of what was judged in wider steps may mend them.
+        """
+        found = []
+        for layout in self._layouts(network):
+            table = self._table(layout)
+            if table is None or wish.wants_precision:
+                continue
+            promise = table.promise(wish, self._forecast)
+            if than is not None and promise > wish.sign * than.value - gain * abs(than.value):
+                continue
+            near = min(table.followed(wish, self._forecast), default=None,
+                       key=lambda r: wish.excess(r.values))  # fmt: skip
+            if near is not None and 0 < wish.excess(near.values) <= _NEAR:
+                found.append(near)
+        return sorted(found, key=lambda r: wish.sign * r.value)
 
     def forget(self) -> None:
         """Judge all layouts anew: what a run must hold has changed."""
@@ -307,6 +328,13 @@ class _Table:
                                for i in part), default=math.inf)]
         ]  # fmt: skip
         return max(misses, default=0.0)
+
+    def followed(self, wish: Wish, forecast: Forecast) -> list[Ranked]:
+        """The chains whose noise has been followed."""
+        column = self.columns.get("predicted_precision")
+        indices = [] if column is None else np.flatnonzero(~np.isnan(column)).tolist()
+        found = [(self.points[i], self._values(i, forecast)) for i in indices]
+        return [Ranked(p, v[wish.metric.name], v) for p, v in found if wish.metric.name in v]
 
     def sample(self, wish: Wish, forecast: Forecast) -> list[Ranked]:
         """A few chains with all that is foretold of them, the precise ones first."""
