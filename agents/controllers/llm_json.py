@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from agents.api import SessionResult, Toolbox, Workbench
 from agents.controllers.closing import Backing, Choice, Closing, pursue
@@ -50,14 +51,13 @@ class LlmJson:
 
 def _converse(dialogue: Dialogue, say: Callable[[str], None]) -> Choice:
     known = schemas(dialogue.tools, params_of(dialogue.bench))
-    schema = action_schema(known)
     closing = Closing(dialogue)
     messages: list[Message] = [
         {"role": "system", "content": f"{system_text(WITH_JSON)}\nActions: {_listed(dialogue)}"},
         {"role": "user", "content": _state_text(dialogue)},
     ]
     while True:
-        reply = dialogue.ask(trimmed(messages, _KEPT), schema=schema)
+        reply = dialogue.ask(trimmed(messages, _KEPT), schema=action_schema(_open(dialogue, known)))
         messages.append({"role": "assistant", "content": reply.text[:2000] or "{}"})
         try:
             action = read_action(reply.text, known)
@@ -78,6 +78,15 @@ def _converse(dialogue: Dialogue, say: Callable[[str], None]) -> Choice:
         if dialogue.patience.lost:
             raise Lost(dialogue.patience.last)
         messages.append({"role": "user", "content": f"result: {answer}\n{_state_text(dialogue)}"})
+
+
+def _open(dialogue: Dialogue, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Actions that may still be taken: small models repeat themselves as long as they can."""
+    return {
+        name: schema
+        for name, schema in known.items()
+        if name == FINISH or schema.get("properties") or not dialogue.is_spent(name, {})
+    }
 
 
 def _state_text(dialogue: Dialogue) -> str:

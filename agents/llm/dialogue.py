@@ -119,9 +119,8 @@ class Dialogue:
         if spent.tool_calls >= limits.tool_calls:
             raise OutOfBudget("tool_calls")
         spent.tool_calls += 1
-        key = json.dumps([name, dict(arguments)], sort_keys=True, default=str)
         result: Mapping[str, Any]
-        if self.patience.repeats(key):
+        if self.patience.repeats(self._key(name, arguments)):
             result = {"error": "exactly this was asked before; see the answers above"}
         elif self._keeps_back(name, arguments):
             result = {"error": "the encrypted runs left are kept for the final confirmation"}
@@ -137,6 +136,15 @@ class Dialogue:
         text = as_data(result)
         self.transcript.add("tool", name=name, arguments=dict(arguments), result=text)
         return text
+
+    def is_spent(self, name: str, arguments: Mapping[str, Any]) -> bool:
+        """Whether exactly this call would not be answered any more."""
+        return self.patience.spent(self._key(name, arguments))
+
+    def _key(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Names a call; after another trial the same call may have another answer."""
+        count = len(self.bench.trials())
+        return json.dumps([name, dict(arguments), count], sort_keys=True, default=str)
 
     def refuse(self, reason: str) -> None:
         """A reply was of no use; counts it."""

@@ -38,6 +38,10 @@ class Patience:
         self._asked[call] = self._asked.get(call, 0) + 1
         return self._asked[call] > self.same
 
+    def spent(self, call: str) -> bool:
+        """Whether ``call`` would not be answered any more."""
+        return self._asked.get(call, 0) >= self.same
+
     @property
     def lost(self) -> bool:
         """Whether the model is to be replaced."""

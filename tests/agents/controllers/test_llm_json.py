@@ -121,6 +121,20 @@ def test_a_stubborn_model_is_told_and_then_replaced(
     assert bench.spent.turns == 6
 
 
+def test_what_was_asked_often_enough_is_no_longer_offered(tiny_bench: Any, tools_of: Any) -> None:
+    bench = tiny_bench()
+    look = step("describe_network")
+    model = ScriptedModel(replies(look, look, *EXPERT_LIKE[2:]))
+    LlmJson(model).run(bench, tools_of(bench), silent)
+    offered = [
+        [s["properties"]["action"]["enum"][0] for s in r.schema["properties"]["step"]["anyOf"]]
+        for r in model.requests
+        if r.schema is not None
+    ]
+    assert [("describe_network" in names) for names in offered] == [True, True, False, True, True]
+    assert all(names[-1] == "finish" for names in offered)
+
+
 def test_an_illegal_action_returns_its_reason(tiny_bench: Any, tools_of: Any) -> None:
     bench = tiny_bench()
     insecure = {"log_n": 12, "scale": 40}

@@ -24,3 +24,5 @@ def test_the_same_call_is_answered_twice() -> None:
     patience = Patience()
     assert [patience.repeats("x") for _ in range(4)] == [False, False, True, True]
     assert not patience.repeats("y")
+    assert patience.spent("x")
+    assert not patience.spent("y")
