@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.api import Ending, SessionResult, Toolbox, ToolError, Workbench
-from agents.expert_global import Enumeration, Ranked, Wish
+from agents.expert_global import Enumeration
 from agents.expert_repair import foretold, improved
+from agents.expert_wish import Ranked, Wish
 from agents.memory import Lessons
 from agents.phases import Phase, Progress
 from agents.workbench import StudyBench

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from agents.expert_global import Ranked, Wish
+from agents.expert_wish import Ranked, Wish
 from search.api.domain import Choice, Integer, Param, Point, Real, Value, Vector, is_active
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from agents.api import Goal, Limits
-from agents.expert_global import Enumeration, Ranked, Wish
+from agents.expert_global import Enumeration
+from agents.expert_wish import Ranked, Wish
 from agents.goals import Aim, aim_of
 from agents.tools.forecast import Corrections, Forecast
 from agents.workbench import StudyBench

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.api import Json, Tool, Toolbox, ToolError
-from agents.expert_global import Wish
 from agents.expert_repair import Bottleneck, bottleneck_of, foretold, layer_shares, neighbours
+from agents.expert_wish import Wish
 from agents.goals import find_metric
 from agents.tools.arguments import EffectArguments, Nothing, PointArguments
 from agents.tools.forecast import Effect, Forecast

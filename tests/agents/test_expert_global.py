@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agents.expert_global import Enumeration, Wish, margin
+from agents.expert_global import Enumeration
+from agents.expert_wish import Wish, margin
 from agents.workbench import StudyBench
 from search.api.domain import active_params
 

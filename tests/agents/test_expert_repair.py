@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agents.expert_global import Wish
 from agents.expert_repair import bottleneck_of, foretold, improved, layer_shares, neighbours
+from agents.expert_wish import Wish
 from agents.workbench import StudyBench
 from search import Choice, Integer, Param, Vector
 
