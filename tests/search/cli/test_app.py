@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["run", "resume", "check", "list", "show", "report", "export", "dashboard", "doctor"]
+COMMANDS = [
+    "run", "resume", "check", "list", "show", "report", "export", "dashboard", "agent", "tool", "chat",
+    "doctor",
+]  # fmt: skip
 
 
 def test_help_names_every_command(shell: Any) -> None:
