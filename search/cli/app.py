@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from search.cli import agent_commands as agents
 from search.cli import options as opt
+from search.cli.app_chat import chat
 from search.cli.guard import Commands
 
 app = typer.Typer(
@@ -229,130 +231,11 @@ def dashboard(
     serve(run_directory, host=host, port=port, storage=storage)
 
 
-@app.command()
-def chat(
-    config: opt.Config,
-    sets: opt.Sets = [],  # noqa: B006
-    controller: Annotated[
-        str,
-        typer.Option(help="Who pursues goals: auto, expert, llm_tools, llm_json, one_shot."),
-    ] = "auto",
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Run what is dear without asking.")
-    ] = False,
-    plugin: opt.Plugins = [],  # noqa: B006
-    directory: opt.Directory = None,
-    storage: opt.Storage = None,
-    debug: opt.Debug = False,
-) -> None:
-    """State goals in words, approve dear runs, ask why, change knobs, take the result.
-
-    Works in a plain terminal and through a pipe; with a language model if one is set in the
-    environment, else with the rule-based expert. /help lists what can be said.
-    """
-    from search.cli.chat import chat_about
-
-    raise typer.Exit(
-        chat_about(
-            config,
-            sets=sets,
-            plugins=plugin,
-            directory=directory,
-            storage=storage,
-            controller=controller,
-            yes=yes,
-        )
-    )
+app.command()(chat)
 
 
-@app.command()
-def agent(
-    config: opt.Config,
-    controller: Annotated[
-        str,
-        typer.Option(help="Who decides: auto, expert, llm_tools, llm_json, one_shot."),
-    ] = "auto",
-    goal: Annotated[
-        str | None,
-        typer.Option(
-            help="A metric, or words such as 'under 2 s at 20 bits' (default: the first "
-            "objective).",
-            show_default=False,
-        ),
-    ] = None,
-    demand: Annotated[
-        list[str],
-        typer.Option(
-            help="A constraint, such as 'precision_ckks >= 20 bit'. Repeatable.",
-            show_default=False,
-        ),
-    ] = [],  # noqa: B006
-    runs: Annotated[
-        int | None, typer.Option(min=0, help="Encrypted runs at most.", show_default=False)
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(min=0, help="Seconds at most.", show_default=False)
-    ] = None,
-    turns: Annotated[
-        int | None, typer.Option(min=0, help="Turns of a model at most.", show_default=False)
-    ] = None,
-    calls: Annotated[
-        int | None, typer.Option(min=0, help="Tool calls at most.", show_default=False)
-    ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=0, help="Tokens at most.", show_default=False)
-    ] = None,
-    money: Annotated[
-        float | None, typer.Option(min=0, help="Money at most.", show_default=False)
-    ] = None,
-    memory: Annotated[
-        Path | None,
-        typer.Option(help="JSON file of lessons to use and add to.", show_default=False),
-    ] = None,
-    sets: opt.Sets = [],  # noqa: B006
-    plugin: opt.Plugins = [],  # noqa: B006
-    directory: opt.Directory = None,
-    storage: opt.Storage = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
-) -> None:
-    """Let an agent find a configuration that meets a goal, within hard limits.
-
-    Without a language model in the environment the rule-based expert decides. Every evaluation is a
-    trial of the study; the transcript is kept beside it. Exit codes: 0 reached, 1 not, 2 wrong
-    configuration.
-    """
-    from search.cli.agent import Wanted, load, run_agent
-
-    limits = (
-        ("encrypted_runs", runs), ("seconds", seconds), ("turns", turns), ("tool_calls", calls),
-        ("tokens", tokens), ("money", money),
-    )  # fmt: skip
-    wanted = Wanted(controller, goal, tuple(demand), memory, limits)
-    study = load(config, sets, plugin, directory, storage)
-    raise typer.Exit(run_agent(study, wanted, json=json, quiet=quiet))
-
-
-@app.command()
-def tool(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the tool, or list.", show_default=False)
-    ],
-    config: opt.Config,
-    arguments: Annotated[
-        str, typer.Argument(metavar="[JSON]", help="Arguments as a JSON object.")
-    ] = "{}",
-    sets: opt.Sets = [],  # noqa: B006
-    plugin: opt.Plugins = [],  # noqa: B006
-    directory: opt.Directory = None,
-    storage: opt.Storage = None,
-    debug: opt.Debug = False,
-) -> None:
-    """Call one of the tools that agents act through, and print its answer as JSON."""
-    from search.cli.agent import call_tool, load
-
-    raise typer.Exit(call_tool(load(config, sets, plugin, directory, storage), name, arguments))
+app.command()(agents.agent)
+app.command()(agents.tool)
 
 
 calibration = typer.Typer(
