@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from fhe_agent_cases import Bench, Case, Target
+from fhe_agent_summary import summary
 
 from agents.api import Toolbox, ToolError
 from agents.controllers.choice import controller_of, model_of
 from agents.expert import Expert, ExpertOptions
 from agents.tools.ckks import study_tools
 from evaluators.fhe.orion.shipped import shipped
+from search.api.domain import is_active
 from search.api.trial import Trial
 from search.proposals import Proposals
 from spaces.ckks.libraries import LATTIGO
@@ -46,7 +47,7 @@ EXPERTS = {
 SEARCHERS = {  # controller -> searcher, whether the lower rungs are there
     "direct": ("direct_synthesis", True),
     "random": ("random", True),
-    "grid": ("grid", True),
+    "grid": ("random", True),  # a grid of our own: that of all values has a million points
     "tpe": ("tpe", True),
     "tpe_encrypted_only": ("tpe", False),
     "nsga2": ("nsga2", True),
@@ -142,7 +143,7 @@ def session(
             chosen = controller_of("one_shot", model_of())
             ended = chosen.run(bench, study_tools(bench), lambda text: None).ending
         else:
-            ended = searched(bench, near)
+            ended = gridded(bench, near) if controller == "grid" else searched(bench, near)
     return {**row, **result(bench, near, static), "ended": ended,
             "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
 
@@ -165,6 +166,37 @@ def searched(bench: Bench, near: Callable[[Trial], bool]) -> str:
         if near(trial):
             return "near"
     return "trials"
+
+
+def gridded(bench: Bench, near: Callable[[Trial], bool]) -> str:
+    """Every fourth scale of every ring and packing, all else as tutorials have it."""
+    for point in small_grid(bench):
+        if bench.check(point):
+            continue
+        try:
+            trial = bench.evaluate(point, bench.rungs[-1], "grid")
+        except ToolError as error:
+            return "budget" if "limit" in str(error) else "refused"
+        if near(trial):
+            return "near"
+    return "no proposal left"
+
+
+def small_grid(bench: Bench) -> Iterator[dict[str, Any]]:
+    """The points, in order."""
+    usual = {"headroom": 6, "special_gap": 12, "weight_bits": 26, "secret_weight": 0}
+    points: list[dict[str, Any]] = [{}]
+    for param in bench.params:
+        domain: Any = param.domain
+        values = getattr(domain, "options", None) or range(domain.low, domain.high + 1, 4)
+        if param.name in usual:
+            values = [usual[param.name]]
+        points = [
+            {**p, param.name: v} if is_active(param, p) else p
+            for p in points
+            for v in (values if is_active(param, p) else [None])
+        ]
+    yield from points
 
 
 def result(bench: Bench, near: Callable[[Trial], bool], static: bool) -> dict[str, Any]:
@@ -249,33 +281,6 @@ def orion(case: Case) -> dict[str, Any]:
         reasons = ["none is shipped"]
     return {"feasible": False, "near": False, "value": None, "encrypted_runs": 0,
             "reasons": reasons, "static_ok": not reasons, "seconds": 0.0}  # fmt: skip
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """By controller: shares of feasible and near results, and medians of runs and seconds."""
-    found = {}
-    for controller in dict.fromkeys(r["controller"] for r in rows):
-        own = [r for r in rows if r["controller"] == controller]
-        encrypted = [r for r in own if r["network"] not in ("resnet20", "alexnet")]
-        found[controller] = {
-            "sessions": len(own),
-            "feasible": round(statistics.mean(r["feasible"] for r in own), 3),
-            "near": round(statistics.mean(r["near"] for r in own), 3),
-            "encrypted_runs": _median([r["encrypted_runs"] for r in encrypted]),
-            "mean_encrypted_runs": _mean([r["encrypted_runs"] for r in encrypted]),
-            "runs_to_feasible": _median([r.get("runs_to_feasible") for r in encrypted]),
-            "seconds": _median([r["seconds"] for r in own]),
-        }
-    return found
-
-
-def _median(values: list[Any]) -> float | None:
-    numbers = [v for v in values if v is not None]
-    return round(statistics.median(numbers), 2) if numbers else None
-
-
-def _mean(values: list[Any]) -> float | None:
-    return round(statistics.mean(values), 2) if values else None
 
 
 def known(output: Path | None) -> list[dict[str, Any]]:

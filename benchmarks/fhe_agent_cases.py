@@ -29,7 +29,8 @@ from search.study import Study
 DEEP = ("resnet20", "alexnet")
 """Networks that are only predicted: no back end here runs them."""
 
-_PATCHES = {"name": "skimage_patches", "colour": True, "train": 600, "validation": 100, "test": 100}
+_PATCHES = {"name": "skimage_patches", "colour": True, "train": 1200, "validation": 300,
+            "test": 300}  # fmt: skip
 _ONE_EPOCH = {"epochs": 1, "learning_rate": 0.02}
 _WORKLOADS: Mapping[str, dict[str, Any]] = {
     "smoke": {"network": {"name": "ckks_mlp", "hidden": [32]}, "data": "digits",
