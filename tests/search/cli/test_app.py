@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 COMMANDS = [
-    "run", "resume", "check", "list", "show", "report", "export", "dashboard", "agent", "tool", "chat",
-    "doctor",
+    "run", "resume", "check", "list", "show", "report", "export", "dashboard", "agent", "tool",
+    "chat", "doctor",
 ]  # fmt: skip
 
 
