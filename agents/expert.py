@@ -91,7 +91,9 @@ class _Session:
         self.forecast = bench.forecast
         self.wish = Wish(bench.metrics[bench.goal.minimise], (*bench.aims, *bench.gates))
         self.progress = Progress()
-        self.search = Enumeration(bench.forecast, bench.params, bench.check)
+        self.search = Enumeration(
+            bench.forecast, bench.params, bench.check, patience=self._has_time
+        )
         self.failed: dict[str, str] = {}  # digest of a point -> what was wrong with it
         self.networks: list[dict[str, Value]] = []
         self.bold = 0  # candidates tried without reserve
@@ -319,6 +321,10 @@ class _Session:
             return True
         self.stop = self.bench.exhausted() or ""
         return bool(self.stop)
+
+    def _has_time(self) -> bool:
+        """Whether layouts may still be found: half of the time is for what comes after."""
+        return self.bench.spent.seconds < self.bench.limits.seconds / 2
 
     def _predicted_rung(self) -> str:
         """The highest rung below the first dear one."""

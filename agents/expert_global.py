@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Enumeration:
         check: known rules of the study; empty means legal.
         chains: of one ring and network at most; beyond it steps are widened.
         noise: chains of a layout whose noise is followed at most.
+        patience: whether there is time for further layouts; asked once one has a legal chain.
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class Enumeration:
         check: Any,
         chains: int = 7000,
         noise: int = 400,
+        patience: Callable[[], bool] = lambda: True,
     ) -> None:
         self._forecast, self._params, self._check = forecast, tuple(params), check
         self._most_chains, self._most_noise = chains, noise
+        self._patience = patience
         self._tables: dict[str, Table] = {}
         self._groups: dict[str, tuple[list[Point], list[CkksParams]]] = {}
         self.judged = 0  # chains that had a verdict
@@ -79,7 +82,7 @@ class Enumeration:
             network: choice of what stands at activations.
             count: how many at most.
         """
-        tables = [t for layout in self._layouts(network) if (t := self._table(layout)) is not None]
+        tables = list(self._all_tables(network))
         found: list[Ranked] = []
         order = sorted(tables, key=lambda t: t.promise(wish, self._forecast))
         for table in order:
@@ -98,10 +101,9 @@ class Enumeration:
         miss a demand by little: single steps of what was judged in wider steps may mend them.
         """
         found = []
-        for layout in self._layouts(network):
-            table = self._table(layout)
-            if table is None or wish.wants_precision:
-                continue
+        for table in self._all_tables(network):
+            if wish.wants_precision:
+                break
             promise = table.promise(wish, self._forecast)
             if than is not None and promise > wish.sign * than.value - gain * abs(than.value):
                 continue
@@ -118,10 +120,7 @@ class Enumeration:
     def closest(self, wish: Wish, network: Mapping[str, Value]) -> Ranked | None:
         """The point that is foretold to miss the demands by the least."""
         best: tuple[float, Ranked] | None = None
-        for layout in self._layouts(network):
-            table = self._table(layout)
-            if table is None:
-                continue
+        for table in self._all_tables(network):
             for ranked in table.sample(wish, self._forecast):
                 miss = wish.excess(ranked.values, 0.0)
                 if best is None or miss < best[0]:
@@ -141,6 +140,18 @@ class Enumeration:
         for choice in _active_products(own):
             if not any(_set(value) for name, value in choice.items() if name == "bootstrap"):
                 yield {**choice, **network}
+
+    def _all_tables(self, network: Mapping[str, Value]) -> Iterator[Table]:
+        """Layouts with a legal chain, small rings first; fewer when time runs out."""
+        some = False
+        for layout in self._layouts(network):
+            known = point_digest(layout) in self._tables
+            if some and not known and not self._patience():
+                return
+            table = self._table(layout)
+            if table is not None:
+                some = True
+                yield table
 
     def _table(self, layout: Mapping[str, Value]) -> Table | None:
         """The chains of a layout; None if none of them is legal."""

@@ -80,3 +80,17 @@ def test_networks_without_foreign_activations_have_one_choice(
     bench = digits_bench()
     assert bench.forecast is not None
     assert Enumeration(bench.forecast, bench.params, bench.check).networks() == [{}]
+
+
+def test_without_time_it_makes_do_with_what_it_has(
+    digits_bench: Callable[..., StudyBench],
+) -> None:
+    bench = digits_bench(space=SMALL)
+    assert bench.forecast is not None
+    wish = wish_of(bench)
+    whole = Enumeration(bench.forecast, bench.params, bench.check)
+    hasty = Enumeration(bench.forecast, bench.params, bench.check, patience=lambda: False)
+    best = whole.ranked(wish, {})[0]
+    first = hasty.ranked(wish, {})[0]
+    assert first.point["input_packing"] == "plain"
+    assert first.value > best.value
