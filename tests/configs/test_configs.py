@@ -70,7 +70,7 @@ def budgets(data: Mapping[str, Any], prefix: str) -> Iterator[str]:
                 yield f"{prefix}ladder[{i}].budget.{key}=64"
 
 
-def search(*arguments: str) -> str:
+def search(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
     """Standard output of the command ``search``; skips where data is not on this machine."""
     done = subprocess.run(
         [sys.executable, "-m", "search", *arguments],
@@ -78,7 +78,7 @@ def search(*arguments: str) -> str:
     )  # fmt: skip
     if done.returncode == 2 and "workload.data" in done.stderr and "no such" in done.stderr:
         pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in codes, done.stdout + done.stderr
     return done.stdout
 
 
@@ -103,7 +103,9 @@ def test_says_what_it_is(config: Path) -> None:
 def test_runs_at_its_smallest_size(config: Path, tmp_path: Path) -> None:
     data = yaml.safe_load(config.read_text(encoding="utf-8"))
     sets = [part for text in smallest(data) for part in ("--set", text)]
-    search("run", str(config), "--directory", str(tmp_path), "--quiet", *sets)
+    # Values of a deep network of squares that was hardly trained may fit no chain: exit code 1.
+    codes = (0, 1) if config.name == "ckks_resnet20.yaml" else (0,)
+    search("run", str(config), "--directory", str(tmp_path), "--quiet", *sets, codes=codes)
     run = tmp_path / data["study"]["name"]
     files = {f.name for f in (run / "report").iterdir()}
     assert {"report.md", "report.json", "report.html", "trials.csv", "pareto.png"} <= files
