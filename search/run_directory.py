@@ -1,8 +1,8 @@
 """The run directory: its lock, its ``run.json``, and repair after a crash.
 
-``runs/<study>/`` holds ``run.json`` (which database, which study), the journal, ``artifacts/`` and
-``reports/``. One driver at a time may write; the lock is the operating system's, so it cannot
-outlive its process.
+``runs/<study>/`` holds ``run.json`` (which database, which study), the journal, ``artifacts/``,
+``shared/`` (weights of all trials, if a method has such) and ``reports/``. One driver at a time
+may write; the lock is the operating system's, so it cannot outlive its process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import IO
 from search.api.errors import StoreError
 
 JOURNAL = "study.journal"
+SHARED = "shared"
 
 
 @dataclass
@@ -126,6 +127,16 @@ class RunDirectory:
             self._lock.close()
             self._lock = None
 
+    def keep_shared(self, file: Path | None) -> None:
+        """Keep a copy of a file that all trials share, so that the run does without the cache."""
+        if file is None or shared_file(self.path, file.name) is not None:
+            return
+        kept = self.path / SHARED / file.name
+        kept.parent.mkdir(exist_ok=True)
+        temporary = kept.with_name(f".{file.name}.{os.getpid()}")
+        shutil.copyfile(file, temporary)
+        temporary.replace(kept)
+
     def _mend(self) -> None:
         """Cut a torn last line off the journal, and drop locks and scratch of a dead driver."""
         journal = self.path / JOURNAL
@@ -143,6 +154,12 @@ class RunDirectory:
             if tail and not (tail.endswith(b"\n") and _is_json(tail)):
                 f.truncate(start)
                 os.fsync(f.fileno())
+
+
+def shared_file(path: Path, name: str) -> Path | None:
+    """The file ``name`` that all trials of the run at ``path`` share; None if there is none."""
+    kept = path / SHARED / name
+    return kept if kept.is_file() else None
 
 
 def without_password(url: str) -> str:

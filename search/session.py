@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search.api.errors import SearchError, StoreError
+from search.api.exporting import SharesWeights
 from search.api.metric import Metric
 from search.api.trial import Trial
 from search.assemble import Components
@@ -50,6 +51,9 @@ class Session:
             raise
         if notes:
             self.store.note(teacher=notes)
+        method: object = components.ladder.method
+        if isinstance(method, SharesWeights):
+            self.store.directory.keep_shared(method.shared_weights())
 
     def test(self, components: Components, objectives: Sequence[Metric]) -> None:
         """Measure the trials on the front on the test split, each once."""

@@ -78,4 +78,4 @@ class StudyResults(ABC):
         from search.export import export_trial
 
         parts = self.components
-        return export_trial(self.snapshot(), number, directory, parts.workload, parts.ladder.method)
+        return export_trial(self.snapshot(), number, directory, parts.workload)

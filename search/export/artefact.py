@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from search import registry
 from search.api.candidate import to_plain
 from search.api.errors import ConfigError, EvaluationError, StoreError
-from search.api.exporting import SharesWeights
 from search.api.snapshot import Snapshot
 from search.api.trial import Trial
 from search.config import Plugin, plugin_options
 from search.export.by_kind import export_kind, files_of, trained_network
 from search.export.words import load_script, readme
+from search.run_directory import shared_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,6 @@ def export_trial(
     number: int,
     directory: str | Path,
     workload: Any,
-    method: object = None,
 ) -> dict[str, Path]:
     """Write trial ``number`` into ``directory``, which is made, or replaced if it is an export.
 
@@ -48,7 +47,6 @@ def export_trial(
         number: number of the trial.
         directory: where the files go.
         workload: the study's workload, or None without one.
-        method: of the study; if it has weights that are no artefact of a trial, it tells where.
 
     Returns:
         File name -> file.
@@ -69,7 +67,7 @@ def export_trial(
     left_out: dict[str, str] = {}
     try:
         files = {_PLAN: _write_json(directory / _PLAN, _plan(candidate))}
-        files |= _copy_weights(trial, candidate, directory, method, left_out)
+        files |= _copy_weights(trial, candidate, directory, snapshot.directory, left_out)
         facts = _facts(snapshot, trial, workload)
         files |= _programs(candidate, directory, workload, facts, left_out)
         own = export_kind(candidate, directory / _WEIGHTS, workload, snapshot.spec, directory)
@@ -177,14 +175,13 @@ def _copy_weights(
     trial: Trial,
     candidate: Mapping[str, Any],
     directory: Path,
-    method: object,
+    run: Path,
     left_out: dict[str, str],
 ) -> dict[str, Path]:
     """Weights of the candidate, and of its members as ``weights-0.safetensors``, ...
 
     Members that lie in the candidate's own file need none.
     """
-    shared = method.shared_weights() if isinstance(method, SharesWeights) else None
     wanted = {_WEIGHTS: candidate.get("weights")}
     for i, member in enumerate(candidate.get("members", ())):
         if member.get("weights") is None or member["weights"] != candidate.get("weights"):
@@ -192,14 +189,11 @@ def _copy_weights(
     files = {}
     for name, stored in wanted.items():
         source = trial.artefacts.get(stored) if stored else None
-        if source is None and shared is not None and shared.name == stored:
-            source = shared
+        if source is None and stored:
+            source = shared_file(run, stored)
         if source is None or not source.is_file():
-            kept = isinstance(method, SharesWeights)
-            where = "is not in the cache (CIPHER_SEARCH_CACHE)" if kept else "is missing"
-            left_out[name] = (
-                f"the artefact {stored!r} {where}" if stored else "the trial trained no weights"
-            )
+            missing = f"the artefact {stored!r} is missing"
+            left_out[name] = missing if stored else "the trial trained no weights"
             continue
         files[name] = directory / name
         shutil.copyfile(source, files[name])
