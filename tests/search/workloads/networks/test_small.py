@@ -3,7 +3,13 @@ import torch
 from torch import nn
 
 from search.api.errors import ConfigError
-from search.workloads.networks.small import lenet5, mlp
+from search.workloads.networks.small import (
+    lenet5,
+    lenet5_caffe,
+    lenet_300_100,
+    mlp,
+    tiny_cnn,
+)
 
 
 def test_mlp_has_the_hidden_widths() -> None:
@@ -39,3 +45,29 @@ def test_lenet5_takes_many_sizes(shape: tuple[int, int, int], batch_norm: bool) 
 def test_lenet5_refuses_tiny_images() -> None:
     with pytest.raises(ConfigError, match=r"at least 12x12 \(got 11x20\)"):
         lenet5((1, 11, 20), 10)
+
+
+def weights_of(network: nn.Module) -> int:
+    return sum(m.weight.numel() for m in network if isinstance(m, (nn.Conv2d, nn.Linear)))
+
+
+def test_networks_of_papers_on_pruning_have_their_sizes() -> None:
+    # 430.5K and 266.2K weights. Source: Zhang et al. (ECCV 2018), released code.
+    assert weights_of(lenet5_caffe((1, 28, 28), 10)) == 430_500
+    assert weights_of(lenet_300_100((1, 28, 28), 10)) == 266_200
+    assert lenet5_caffe((3, 32, 32), 10)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_tiny_cnn_halves_the_image_behind_each_convolution() -> None:
+    network = tiny_cnn((1, 14, 14), 10, widths=(4, 8))
+    assert network(torch.randn(2, 1, 14, 14)).shape == (2, 10)
+    assert network.classifier.in_features == 8 * 3 * 3
+
+
+def test_small_images_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at least 16x16 \(got 12x12\)"):
+        lenet5_caffe((1, 12, 12), 10)
+    with pytest.raises(ConfigError, match="cannot be halved 4 times"):
+        tiny_cnn((1, 14, 14), 10, widths=(4, 4, 4, 4))
+    with pytest.raises(ConfigError, match="at least 1"):
+        tiny_cnn((1, 14, 14), 10, widths=(4, 0))

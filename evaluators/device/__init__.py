@@ -1,0 +1,1 @@
+"""A battery-free microcontroller: time, energy, memory, power cycles, and harvested power."""

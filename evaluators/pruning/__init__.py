@@ -1,0 +1,1 @@
+"""What pruned networks cost: non-zeros, bytes, crossbars, time on this host."""

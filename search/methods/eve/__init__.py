@@ -1,0 +1,1 @@
+"""EVE's method: modes of one set of weights, trained together."""

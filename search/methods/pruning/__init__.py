@@ -1,0 +1,1 @@
+"""Methods that prune: ADMM, progressive ADMM, by magnitude; purification and quantisation."""

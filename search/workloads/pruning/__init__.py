@@ -1,0 +1,1 @@
+"""What pruning does to the weights of a network: structures, levels, smaller networks."""

@@ -1,0 +1,1 @@
+"""EVE: one set of weights that holds several networks of rising density."""

@@ -1,0 +1,1 @@
+"""Pruning ratios: how many weights, in which structure, each layer keeps."""
