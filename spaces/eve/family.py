@@ -165,7 +165,8 @@ class ModeFamily:
             members, pool = data["members"], int(data["pool"])
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"not a family of modes (expected members and pool; {type(error).__name__}: {error})"
+                "not a family of modes (expected members and pool; "
+                f"{type(error).__name__}: {error})"
             ) from error
         return cls(tuple(ModePlan.decode(entry) for entry in members), pool)
 

@@ -70,7 +70,7 @@ def lenet5(
 
 
 def lenet5_caffe(input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """The LeNet-5 that papers on pruning prune: convolutions of 20 and 50 filters, 500 hidden units.
+    """The LeNet-5 that papers on pruning prune: 20 and 50 filters, 500 hidden units.
 
     430,500 weights on 28 x 28 images. Pools stand before the ReLUs, which gives the same function
     in less time.
@@ -113,7 +113,7 @@ def lenet_300_100(input_shape: tuple[int, int, int], classes: int) -> nn.Module:
 def tiny_cnn(
     input_shape: tuple[int, int, int], classes: int, *, widths: Sequence[int] = (16, 32, 32)
 ) -> nn.Module:
-    """A network for microcontrollers: 3x3 convolutions, each halved by a max pool, one linear layer.
+    """For microcontrollers: 3x3 convolutions, each halved by a max pool, and one linear layer.
 
     Args:
         input_shape: ``(C, H, W)``; both sides at least 2 for each convolution.

@@ -1,0 +1,1 @@
+"""Families of modes as C arrays, with a small portable runner."""

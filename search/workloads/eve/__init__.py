@@ -1,0 +1,1 @@
+"""What EVE does to the weights of a network: patterns, levels, integers."""
