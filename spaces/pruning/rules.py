@@ -130,9 +130,8 @@ class RatioRule:
     def _can_rise(self, table: budget.Table, values: Sequence[float], spare: int) -> bool:
         if not self._together:
             return budget.can_rise(table, values, spare)
-        higher = [min(1.0, value * (1.0 + 1e-6)) for value in values]
-        more = budget.kept_weights(table, higher) - budget.kept_weights(table, values)
-        return higher != list(values) and more <= spare
+        best = budget.scaled_together(table, self._low, self.allowed or 0)
+        return budget.kept_weights(table, (best,)) > budget.kept_weights(table, values)
 
 
 def _row(pruned: Pruned, way: Sequence[Piece]) -> budget.Row:
