@@ -267,7 +267,7 @@ def _programs(
     except (ConfigError, EvaluationError) as error:
         left_out.update({name: str(error) for name in names})
         return {}
-    from search.export.program import write_onnx, write_program
+    from search.workloads.program import write_onnx, write_program
 
     shape = tuple(workload.input_shape)
     files: dict[str, Path] = {}
