@@ -50,7 +50,8 @@ def products(x: Tensor, weight: Tensor, bias: Tensor, stride: Pair, padding: Pai
         x: ``[n, C, H, W]`` or ``[n, F]``.
         weight: ``[M, C, kh, kw]`` or ``[M, F]``.
         bias: ``[M]``, on the scale of the sums.
-        stride, padding: of the window, (rows, columns).
+        stride: of the window, (rows, columns).
+        padding: of the map, likewise.
 
     Returns:
         ``[n, M, R, C]`` or ``[n, M]``.
@@ -80,7 +81,9 @@ def average_pool(
 
     Args:
         x: the map.
-        kernel, stride, padding: of the window, (rows, columns).
+        kernel: size of the window, (rows, columns).
+        stride: of the window.
+        padding: of the map.
         count_padding: whether zeros of the padding count.
     """
     total = F.avg_pool2d(x, kernel, stride, padding, divisor_override=1).long()
