@@ -26,7 +26,7 @@ class LimitOptions(BaseModel):
         (), description="s; one for all modes, or one for each, sparsest first (the last one holds "
         "for all that follow)"
     )  # fmt: skip
-    power: float | None = Field(
+    power_mw: float | None = Field(
         None, ge=0, description="mW harvested, at which deadlines are checked; charging as the "
         "profile says if absent"
     )  # fmt: skip
@@ -75,7 +75,7 @@ class EveConfig(BaseModel):
     )  # fmt: skip
     batch: Numbers = Field((1, 2, 4), description="tiles between two preservations of results")
     profile: str | None = Field(
-        "onchip_fram",
+        "external_fram",
         description="device whose limits are checked before training: external_fram, onchip_fram "
         "or a TOML file; null checks nothing",
     )

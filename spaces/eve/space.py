@@ -136,7 +136,7 @@ class EveSpace:
 def _limits(options: LimitOptions) -> Limits:
     return Limits(
         deadlines_s=options.deadlines,
-        power_w=None if options.power is None else options.power / 1000,
+        power_w=None if options.power_mw is None else options.power_mw / 1000,
         fram_bytes=options.fram,
         sram_bytes=options.sram,
     )

@@ -7,11 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from search.methods.finetune import TrainingOptions
+from search.methods.knobs import Knob
 
 
 class EveConfig(TrainingOptions):
     """Options of ``method: {name: eve}``."""
 
+    learning_rate: Knob = Field(0.05, description="peak rate of joint training")
     importance: Literal["magnitude", "taylor"] = Field(
         "magnitude",
         description="what the units that a mode keeps are chosen by: squared weights, or squared "

@@ -7,15 +7,22 @@ import math
 import torch
 from torch import Tensor
 
+from search.api.errors import EvaluationError
+
 
 def exponent_of(weight: Tensor, bits: int) -> int:
     """The least e such that all of ``weight`` lies within ``bits``-bit integers times 2**e.
 
     Weights that are all 0 give 0.
+
+    Raises:
+        EvaluationError: a weight is NaN or infinite.
     """
     largest = float(weight.detach().abs().max()) if weight.numel() else 0.0
     if largest == 0.0:
         return 0
+    if not math.isfinite(largest):
+        raise EvaluationError("weights are NaN or infinite. A lower learning rate may help")
     return math.ceil(math.log2(largest / (2 ** (bits - 1) - 1)))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from search.api.errors import EvaluationError
 from search.workloads.eve.grid import exponent_of, integers_of, on_grid
 
 
@@ -34,6 +35,11 @@ def test_values_are_exactly_integers_times_the_scale(bits: int) -> None:
 def test_what_does_not_fit_is_clamped() -> None:
     weight = torch.tensor([300.0, -300.0, 2.4, 2.5, 3.5])
     assert integers_of(weight, 0, 8).tolist() == [127, -127, 2, 2, 4]
+
+
+def test_broken_weights_are_told() -> None:
+    with pytest.raises(EvaluationError, match="NaN or infinite"):
+        exponent_of(torch.tensor([1.0, float("nan")]), 8)
 
 
 def test_nothing_but_zeros() -> None:

@@ -38,7 +38,8 @@ def kept(level: Tensor, mode: int) -> Tensor:
 def test_patterns_keep_whole_positions_of_every_filter() -> None:
     code = choose_code(scores(8, 4, 3, 3), PATTERN, 4)
     level = code.expand((8, 4, 3, 3))
-    assert isinstance(code, PatternCode) and len(code.orders) <= 4
+    assert isinstance(code, PatternCode)
+    assert len(code.orders) <= 4
     assert torch.equal(level, level[:, :1].expand_as(level))  # all channels alike
     for mode, count in enumerate(PATTERN.kept, start=1):
         assert kept(level, mode)[:, 0].flatten(1).sum(1).tolist() == [count] * 8
@@ -68,7 +69,8 @@ def test_filters_and_blocks_keep_the_best_units() -> None:
 def test_codes_and_fields_are_the_same_thing(units: Units, shape: tuple[int, ...]) -> None:
     code = choose_code(scores(*shape), units, 3)
     level = code.expand(shape)
-    assert level.dtype == torch.uint8 and level.shape == shape
+    assert level.dtype == torch.uint8
+    assert level.shape == shape
     again = compact(level, units)
     assert torch.equal(again.expand(shape), level)
     assert again.bits == code.bits
