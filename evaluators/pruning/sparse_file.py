@@ -101,7 +101,8 @@ def store(weight: Array, bits: int, name: str = "weight") -> tuple[StoredLayer, 
     """
     flat = np.asarray(weight, dtype=np.float32).reshape(-1)
     places = np.flatnonzero(flat)
-    values, parts = flat[places], {}
+    values = flat[places]
+    parts: dict[str, Array] = {}
     table = 0
     if bits < FLOAT_BITS:
         levels, codes = np.unique(values, return_inverse=True)
