@@ -128,8 +128,6 @@ def test_one_seed_gives_one_result(
 def test_sandwich_trains_three_of_four(
     workload: Any, recorder: Callable[..., Any], space: Any
 ) -> None:
-    from spaces.eve.space import EveSpace
-
     four = EveSpace(workload.sites(), space.config.model_copy(update={"modes": (4,)}))
     family = four.build({"keep": (0.9,) * 3, "steps": (0.8, 0.8, 0.8)})
     start = pruned(workload, recorder(), family)
