@@ -132,10 +132,13 @@ def run(network: str, unit: str, bits: int, images: int, modes: tuple[int, ...])
             a, b = instructions(shared, mode, images), instructions(alone, 1, images)
             line = {
                 **facts, "mode": mode, "shared": round(a), "alone": round(b),
-                "unpruned": round(most), "overhead_percent": round(100 * (a / b - 1), 3), 
-                "speedup_over_unpruned": round(most / a, 3), "unit": "instructions per image", "evidence": "measured",
+                "unpruned": round(most), "overhead_percent": round(100 * (a / b - 1), 3),
+                "speedup_over_unpruned": round(most / a, 3),
+                "unit": "instructions per image", "evidence": "measured",
             }  # fmt: skip
             print(json.dumps(line), flush=True)
+        if len(modes) < MODES:
+            return
         together = array_bytes(shared.parent)
         line = {
             **facts, "bytes": together, "bytes_separate": separate,
