@@ -200,7 +200,8 @@ class _Tiling:
 
     def tile_codes(self) -> Cost:
         """Level codes of one tile."""
-        return self._codes(self._units() / (self.nm * self.nn), 1)
+        runs = self.positions if self.layer.unit == "block" else 1
+        return self._codes(self.tm * runs, 1)
 
     def sram_bytes(self) -> int:
         """Inputs, weights and outputs of a batch; outputs of all its tiles where they differ."""
@@ -230,15 +231,17 @@ class _Tiling:
 
     def _pixels(self) -> int:
         """Input pixels that all spatial tiles fetch in one pass over the channels."""
-        s, tiles = self.shape, (math.ceil(self.shape.rows / self.tr),
-                                math.ceil(self.shape.columns / self.tc))  # fmt: skip
-        spans = [
-            min((outputs - n) * s.stride + n * kernel, n * size)
-            for outputs, n, kernel, size in zip(
-                (s.rows, s.columns), tiles, s.kernel, s.size, strict=True
-            )
-        ]
-        return spans[0] * spans[1]
+        s = self.shape
+        rows = self._rows(s.rows, self.tr, s.kernel[0], s.size[0])
+        return rows * self._rows(s.columns, self.tc, s.kernel[1], s.size[1])
+
+    def _rows(self, outputs: int, tile: int, kernel: int, size: int) -> int:
+        """Input rows under all tiles of one pass: neighbours overlap, padding is not fetched."""
+        s, tiles = self.shape, math.ceil(outputs / tile)
+        before = s.padding if kernel > 1 else 0
+        behind = max(0, (outputs - 1) * s.stride + kernel - before - size)
+        found = (outputs - tiles) * s.stride + tiles * kernel - before - behind
+        return max(1, min(found, tiles * size))
 
     def _span(self, rows: int, columns: int) -> tuple[int, int]:
         """Input rows and columns under ``rows`` x ``columns`` outputs, within the image."""
