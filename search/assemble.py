@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search import registry
-from search.api.domain import Choice, Param
+from search.api.domain import Choice, Param, Vector
 from search.api.errors import ConfigError, PlacedError
 from search.api.metric import Constraint, Fidelity, Metric, units_like
 from search.api.network import Site
@@ -158,6 +158,12 @@ def parse_override(name: str, data: Any, method: Any, space: Any) -> Param:
         return Param(name, new.domain, old.unit, new.when or old.when, old.doc)
     if isinstance(data, int) and not isinstance(data, bool) and not old.domain.contains(data):
         data = float(data)  # `lr: 1` for a real parameter
+    if isinstance(old.domain, Vector):
+        raise ConfigError(
+            f"a list cannot be fixed here (got {data!r}). Narrow the domain of its entries, or use "
+            "an option of the space that fixes them",
+            path=path,
+        )
     if not old.domain.contains(data):
         raise ConfigError(f"expected {old.domain.describe()} (got {data!r})", path=path)
     return Param(name, Choice((data,)), old.unit, old.when, old.doc)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from search.workloads.data.splits import Split
 
 
-class TrainingOptions(BaseModel):
-    """Options of fine-tuning, common to all methods that train."""
+class RecipeOptions(BaseModel):
+    """Options of training the weights, common to all methods that train."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,6 +48,13 @@ class TrainingOptions(BaseModel):
     augmentation: Literal["none", "flip", "shift", "shift_flip"] = Field(
         "none", description="random changes of the images while fine-tuning"
     )
+    channels_last: bool = Field(True, description="memory layout; quicker for convolutions")
+    bf16: bool = Field(False, description="bfloat16 autocast; quicker for wide networks only")
+
+
+class TrainingOptions(RecipeOptions):
+    """Options of fine-tuning networks in which polynomials take the place of activations."""
+
     polynomial_scale: Knob = Field(
         C_DEFAULT,
         description="c of the polynomials' scale c / sqrt(elements): how fast they leave the "
@@ -58,8 +65,6 @@ class TrainingOptions(BaseModel):
         description="what poly1 to poly4 are fitted to: the teacher's activations themselves, or "
         "the normal law of their mean and deviation, as AutoReP has it",
     )
-    channels_last: bool = Field(True, description="memory layout; quicker for convolutions")
-    bf16: bool = Field(False, description="bfloat16 autocast; quicker for wide networks only")
 
 
 class FinetuneConfig(TrainingOptions):
@@ -166,7 +171,7 @@ class TrainsStudents:
         ConfigError: there is no workload.
     """
 
-    def __init__(self, workload: Any, options: TrainingOptions, method: str) -> None:
+    def __init__(self, workload: Any, options: RecipeOptions, method: str) -> None:
         if workload is None:
             raise ConfigError(
                 f"method {method} trains networks (got no workload). Add a `workload:` section.",
@@ -254,7 +259,7 @@ class TrainsStudents:
             fit_polynomials(
                 network, teacher.network, self.train_split,
                 images=CALIBRATION_IMAGES, device=ctx.device, seed=ctx.seed,
-                fit=self._options.polynomial_fit,
+                fit=getattr(self._options, "polynomial_fit", "samples"),
             )  # fmt: skip
         else:
             network = load_student(teacher.network, choices, self.sites, start.weights)

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +83,18 @@ class Training:
     loss: float
     seconds: float
     stopped: bool = False
+
+
+class StepHooks(Protocol):
+    """What a method does in each step of :func:`train`, besides the loss."""
+
+    def gradients(self, step: int) -> None:
+        """Change the gradients, which are clipped already; step counts from 0."""
+        ...
+
+    def weights(self, step: int) -> None:
+        """Change the weights, which the optimiser has just changed."""
+        ...
 
 
 class Batches:
@@ -200,6 +212,7 @@ def train(
     ctx: Context | None = None,
     teacher: Tensor | nn.Module | None = None,
     phase: str = "train",
+    hooks: StepHooks | None = None,
 ) -> Training:
     """Train ``network`` in place; it ends in evaluation mode on ``device``.
 
@@ -213,6 +226,7 @@ def train(
         teacher: soft targets ``[len(split), classes]``, or, for augmented images, the network
             that gives them.
         phase: word for messages and progress.
+        hooks: called in each step.
 
     Raises:
         EvaluationError: the loss or a weight is NaN or infinite, or the split is empty.
@@ -243,7 +257,11 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, recipe.clip)
+        if hooks is not None:
+            hooks.gradients(step)
         optimizer.step()
+        if hooks is not None:
+            hooks.weights(step)
         done += 1
         meter.add(loss)
     meter.finish()

@@ -25,6 +25,7 @@ def multiples(levels: str, bits: int, *, device: torch.device | None = None) -> 
         levels: ``equal``: 1, 2, ..., 2^(bits-1); ``power_of_two``: 1, 2, 4, ..., as many;
             ``ternary`` and ``binary``: 1.
         bits: of a weight, sign included.
+        device: where.
 
     Raises:
         ConfigError: an unknown kind, or bits that it cannot have.
@@ -52,7 +53,7 @@ def nearest_level(weight: Tensor, interval: float, steps: Tensor) -> Tensor:
     """
     scaled = weight.abs() / interval
     middles = (steps[1:] + steps[:-1]) / 2
-    chosen = steps[torch.bucketize(scaled, middles)]
+    chosen = steps[torch.bucketize(scaled.contiguous(), middles)]
     return torch.sign(weight) * chosen * interval
 
 

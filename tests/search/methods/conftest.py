@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from search.testing.recorder import Recorder
 from search.workloads.image import ImageClassification
-
-
-@dataclass
-class Recorder:
-    """A Context that keeps what it is told."""
-
-    workdir: Path
-    seed: int = 0
-    device: str = "cpu"
-    stop_after: int | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
-    reports: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    asked: int = 0
-
-    def report(self, step: int, **values: float) -> None:
-        self.reports.append((step, values))
-
-    def note(self, name: str, value: object) -> None:
-        self.notes[name] = value
-
-    def should_stop(self) -> bool:
-        self.asked += 1
-        return self.stop_after is not None and self.asked > self.stop_after
 
 
 def tiny_network(input_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -1,0 +1,273 @@
+"""Pruning LeNet-5 by ADMM against pruning by magnitude, at equal training, on all of Fashion-MNIST.
+
+Arms, all from the same trained network of their seed, each with the same number of epochs:
+
+- ``admm``: copies and duals updated every 20 steps, hard map, masked retraining;
+- ``progressive``: the same in two rounds;
+- ``gradual``: by magnitude on the cubic schedule, then masked retraining;
+- ``one_shot``: by magnitude at once, then masked retraining with all epochs.
+
+The shares that layers keep are those of the paper's vectors (``--vectors paper``), or found by a
+search at the same total ratio (``admm_search.py``; arm names end in ``+searched``). ``quantised``
+adds levels of a few bits to ADMM at 71x. Accuracy is that of the test split, measured once for each
+network; options were chosen on the validation split of seed 0. Prints one JSON line per network,
+then the summary: accuracy by ratio, ADMM less gradual magnitude with its paired standard error, and
+the largest ratio at 0.5 and 1 point of loss (interpolated on a log scale between measured ratios).
+
+Run: ``python benchmarks/admm_lenet5.py [--seeds 3] [--ratios 24 71] [--out FILE] [--smoke]``; goes
+on where FILE ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results" / "admm_lenet5.jsonl"
+LAYERS = ("conv1", "conv2", "fc1", "fc2")
+# Kept shares by layer. 71: Zhang et al. (ECCV 2018), released code; the others scaled from it.
+VECTORS: dict[int, tuple[float, ...]] = {
+    24: (0.5, 0.2, 0.03, 0.2),
+    71: (0.2, 0.08, 0.009, 0.07),
+    120: (0.2, 0.05, 0.005, 0.05),
+    246: (0.15, 0.025, 0.0022, 0.03),
+}
+ARMS = ("admm", "progressive", "gradual", "one_shot")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the comparison is."""
+
+    network: str
+    data: str
+    teacher_epochs: float
+    epochs: float
+    layers: tuple[str, ...] = LAYERS
+
+
+FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 4)
+SMOKE = Scale("tiny_cnn", "digits", 4, 2, ("conv1", "conv2", "conv3", "classifier"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to prune."""
+
+    scale: Scale
+    arm: str
+    ratio: int
+    seed: int
+    keep: tuple[float, ...]
+    bits: tuple[int, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def label(self) -> tuple[str, int, int]:
+        """What identifies its line."""
+        return (self.arm, self.ratio, self.seed)
+
+
+def workload_of(scale: Scale, seed: int) -> Any:
+    """Network, data and the training of the unpruned network, which has a seed of its own."""
+    from search.workloads.image import ImageClassification
+
+    teacher = {"epochs": scale.teacher_epochs, "learning_rate": 1e-3, "optimizer": "adam",
+               "weight_decay": 0.0, "seed": seed}  # fmt: skip
+    return ImageClassification(scale.network, scale.data, teacher=teacher)
+
+
+def plan_of(workload: Any, job: Job) -> Any:
+    """The plan that keeps the job's shares."""
+    from spaces.pruning.plan import LayerLevels, LayerPruning, PruningPlan, Schedule
+
+    weights = {s.name: s.weights for s in workload.sites() if s.weights}
+    layers = tuple(
+        LayerPruning(site, "element", max(1, round(k * weights[site])), weights[site])
+        for site, k in zip(job.scale.layers, job.keep, strict=True)
+    )
+    levels = tuple(
+        LayerLevels(site, bits, "equal")
+        for site, bits in zip(job.scale.layers, job.bits, strict=False)
+    )
+    return PruningPlan(layers, levels, Schedule())
+
+
+class OnePlan:
+    """A space of one plan."""
+
+    kind = "pruning_ratio"
+
+    def __init__(self, plan: Any) -> None:
+        self._plan = plan
+
+    def build(self, point: Any) -> Any:
+        """The plan."""
+        return self._plan
+
+
+def method_of(workload: Any, job: Job) -> Any:
+    """The arm's method."""
+    from search.methods.pruning.admm import Admm
+    from search.methods.pruning.magnitude import MagnitudePruning
+    from search.methods.pruning.progressive import ProgressiveAdmm
+
+    name, options = job.arm.split("+")[0], dict(job.options)
+    if name in ("gradual", "one_shot"):
+        return MagnitudePruning(workload, way=name, **options)
+    return (ProgressiveAdmm if name == "progressive" else Admm)(workload, **options)
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Prune one network, and measure it."""
+    import torch
+
+    torch.set_num_threads(1)
+    from evaluators.accuracy import count_correct
+    from evaluators.pruning.sparsity import Sparsity
+    from search.api.metric import Fidelity
+    from search.methods.teacher import load_teacher
+    from search.testing.recorder import Recorder
+    from search.workloads.plan import network_of
+
+    started = time.process_time()
+    workload = workload_of(job.scale, job.seed)
+    with tempfile.TemporaryDirectory(prefix="admm-") as folder:
+        ctx = Recorder(Path(folder), job.seed)
+        teacher = load_teacher(workload, ctx)
+        data = workload.data
+        dense = count_correct(teacher.network, data.test, batch_size=500, device="cpu")
+        rung = Fidelity("full", 0, {"epochs": job.scale.epochs})
+        plan = plan_of(workload, job)
+        made = method_of(workload, job).produce(OnePlan(plan), {}, rung, ctx, None)
+        network = network_of(workload, plan, made.weights)
+        accuracy = {}
+        for name in ("validation", "test"):
+            split = getattr(data, name)
+            correct = count_correct(network, split, batch_size=500, device="cpu")
+            accuracy[name] = round(100.0 * correct / len(split), 3)
+        counted = Sparsity(workload.sites()).evaluate(made, rung, ctx)
+    return {
+        "claim": "admm_lenet5", "arm": job.arm, "ratio": job.ratio, "seed": job.seed,
+        "keep": [float(f"{k:.4g}") for k in job.keep], "bits": list(job.bits),
+        "test_accuracy": accuracy["test"], "validation_accuracy": accuracy["validation"],
+        "dense_test_accuracy": round(100.0 * dense / len(data.test), 3),
+        "unit": "%", "evidence": "measured", "epochs": job.scale.epochs,
+        "counted": {m.metric: round(m.value, 3) for m in counted},
+        "notes": ctx.notes, "cpu_seconds": round(time.process_time() - started, 1),
+    }  # fmt: skip
+
+
+def jobs_of(options: argparse.Namespace) -> list[Job]:
+    """Every network asked for, most telling ones first."""
+    if options.smoke:
+        keep = (0.5, 0.2, 0.2, 0.5)
+        return [Job(SMOKE, arm, 5, 0, keep) for arm in ("admm", "gradual")] + [
+            Job(SMOKE, "quantised", 5, 0, keep, (4,) * 4)
+        ]
+    found = []
+    ratios = sorted(options.ratios, key=lambda r: (r != 71, r))
+    for ratio in ratios:
+        for seed in range(options.seeds):
+            found += [Job(FULL, arm, ratio, seed, VECTORS[ratio]) for arm in options.arms]
+    return found
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, the paired difference, and ratios at given losses."""
+    arms = sorted({r["arm"] for r in rows})
+    table: dict[str, Any] = {}
+    for arm in arms:
+        table[arm] = {
+            str(ratio): _mean_and_error(_values(rows, arm, ratio))
+            for ratio in sorted({r["ratio"] for r in rows if r["arm"] == arm})
+        }
+    against = {
+        f"{a} less {b} at {ratio}x": _mean_and_error(_paired(rows, a, b, ratio))
+        for a, b in (("admm", "gradual"), ("progressive", "gradual"), ("admm+searched", "admm"))
+        for ratio in sorted({r["ratio"] for r in rows})
+        if _paired(rows, a, b, ratio)
+    }
+    largest = {
+        arm: {f"{loss:g} points": _largest(rows, arm, loss) for loss in (0.5, 1.0)} for arm in arms
+    }
+    dense = statistics.mean({r["seed"]: r["dense_test_accuracy"] for r in rows}.values())
+    return {"claim": "admm_lenet5", "dense": round(dense, 2), "test_accuracy": table,
+            "differences_points": against, "largest_ratio_at_loss": largest, "unit": "%",
+            "host": platform.processor() or platform.machine()}  # fmt: skip
+
+
+def _values(rows: Iterable[dict[str, Any]], arm: str, ratio: int) -> list[float]:
+    return [r["test_accuracy"] for r in rows if r["arm"] == arm and r["ratio"] == ratio]
+
+
+def _paired(rows: Sequence[dict[str, Any]], a: str, b: str, ratio: int) -> list[float]:
+    one = {r["seed"]: r["test_accuracy"] for r in rows if (r["arm"], r["ratio"]) == (a, ratio)}
+    two = {r["seed"]: r["test_accuracy"] for r in rows if (r["arm"], r["ratio"]) == (b, ratio)}
+    return [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
+
+
+def _mean_and_error(values: Sequence[float]) -> list[float]:
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return [round(statistics.mean(values), 3), round(error, 3), len(values)]
+
+
+def _largest(rows: Sequence[dict[str, Any]], arm: str, loss: float) -> str:
+    """The ratio at which the mean loss is ``loss``, between measured ones on a log scale."""
+    points = []
+    for ratio in sorted({r["ratio"] for r in rows if r["arm"] == arm}):
+        own = [r for r in rows if r["arm"] == arm and r["ratio"] == ratio]
+        lost = statistics.mean(r["dense_test_accuracy"] - r["test_accuracy"] for r in own)
+        points.append((math.log(ratio), lost))
+    if points[0][1] > loss:
+        return f"below {math.exp(points[0][0]):.0f}"
+    for (x, a), (y, b) in zip(points, points[1:], strict=False):
+        if a <= loss < b:
+            return f"{math.exp(x + (y - x) * (loss - a) / (b - a)):.0f}"
+    return f"above {math.exp(points[-1][0]):.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ratios", type=int, nargs="+", default=list(VECTORS))
+    parser.add_argument("--arms", nargs="+", default=list(ARMS))
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="JSON lines to add to and go on from")
+    options = parser.parse_args()
+    out = options.out or (None if options.smoke else RESULTS)
+    rows = _known(out)
+    done = {(r["arm"], r["ratio"], r["seed"]) for r in rows}
+    left = [job for job in jobs_of(options) if job.label not in done]
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        for row in pool.map(run, left):
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+            if out is not None:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                with out.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(row) + "\n")
+    print(json.dumps(summary(rows)))
+
+
+def _known(out: Path | None) -> list[dict[str, Any]]:
+    if out is None or not out.exists():
+        return []
+    rows = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    return [row for row in rows if "arm" in row]
+
+
+if __name__ == "__main__":
+    main()

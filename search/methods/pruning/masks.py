@@ -1,0 +1,120 @@
+"""Masks of dropped weights: taken from a network, kept while it trains, tightened step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from search.methods.pruning.projections import Projection
+from search.workloads.nested import shared_weights
+
+Masks = dict[str, Tensor]
+"""Layer -> bool mask of its weight, true where a weight stays."""
+
+
+def layer_weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Layer -> weight of every convolution and linear layer, in execution order."""
+    return {n.removesuffix(".weight"): w for n, w in shared_weights(network).items()}
+
+
+@torch.no_grad()
+def nonzero_masks(network: nn.Module) -> Masks:
+    """What is not zero in every layer that has zeros."""
+    masks = {site: weight != 0 for site, weight in layer_weights(network).items()}
+    return {site: mask for site, mask in masks.items() if not bool(mask.all())}
+
+
+@torch.no_grad()
+def harden(network: nn.Module, projections: Mapping[str, Projection]) -> Masks:
+    """Project the weights in place, and give the masks of what is left.
+
+    Args:
+        network: changed.
+        projections: layer -> projection onto a structure; others stay whole.
+    """
+    weights = layer_weights(network)
+    masks = {}
+    for site, project in projections.items():
+        kept = project(weights[site])
+        masks[site] = kept != 0
+        weights[site].copy_(kept)
+    return masks
+
+
+class Masked:
+    """Hooks of a training that keep dropped weights at zero.
+
+    Args:
+        weights: layer -> weight.
+        masks: layer -> what stays.
+        frozen: layer -> bool mask of weights that stay as they are; None: all kept ones train.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, nn.Parameter],
+        masks: Mapping[str, Tensor],
+        frozen: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self._weights, self._masks = dict(weights), dict(masks)
+        self._frozen = {
+            site: (mask, self._weights[site].detach().clone())
+            for site, mask in (frozen or {}).items()
+        }
+
+    def gradients(self, step: int) -> None:
+        """Nothing: the masks are applied to the weights."""
+
+    @torch.no_grad()
+    def weights(self, step: int) -> None:
+        """Put dropped weights back to zero, and frozen ones back to what they were."""
+        for site, mask in self._masks.items():
+            self._weights[site].mul_(mask)
+        for site, (mask, value) in self._frozen.items():
+            self._weights[site].copy_(torch.where(mask, value, self._weights[site]))
+
+
+class Gradual:
+    """Hooks of a training that prune step by step to ever sparser structures.
+
+    A weight once dropped stays dropped.
+
+    Args:
+        weights: layer -> weight.
+        tighten: maker of the projections for a share of the way, from 0 to 1.
+        steps: of the training; the last pruning is in its last step.
+        every: steps between two prunings.
+
+    Source: Zhu and Gupta, To Prune, or Not to Prune (2017): the cubic schedule
+        s_t = s (1 - (1 - t)^3).
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, nn.Parameter],
+        tighten: Callable[[float], Mapping[str, Projection]],
+        steps: int,
+        *,
+        every: int,
+    ) -> None:
+        self._weights, self._tighten = dict(weights), tighten
+        self._steps, self._every = max(1, steps), every
+        self._masks: Masks = {}
+
+    def gradients(self, step: int) -> None:
+        """Nothing: the masks are applied to the weights."""
+
+    @torch.no_grad()
+    def weights(self, step: int) -> None:
+        """Prune when it is time; keep dropped weights at zero always."""
+        for site, mask in self._masks.items():
+            self._weights[site].mul_(mask)
+        if (step + 1) % self._every and step + 1 < self._steps:
+            return
+        done = (step + 1) / self._steps
+        for site, project in self._tighten(1 - (1 - done) ** 3).items():
+            kept = project(self._weights[site])
+            self._masks[site] = kept != 0
+            self._weights[site].copy_(kept)

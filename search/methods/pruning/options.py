@@ -1,0 +1,71 @@
+"""Options of methods that prune."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from search.methods.finetune import RecipeOptions
+from search.methods.knobs import Knob
+
+
+class Purification(BaseModel):
+    """Options of ``purify``: which nearly empty groups go once the network is pruned."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    emptiness: float = Field(
+        0.9, gt=0, lt=1, description="share of zeros above which a filter or channel may go"
+    )
+    importance: float = Field(
+        0.05, ge=0, lt=1,
+        description="share of its layer's squared weights below which it may go",
+    )  # fmt: skip
+    most_loss: float = Field(
+        0.1, ge=0, description="validation accuracy that all of it may cost, in points"
+    )
+
+
+class PruningOptions(RecipeOptions):
+    """Options of every method that prunes to a plan and retrains."""
+
+    learning_rate: Knob = Field(1e-3, description="of the weights; falls to 0 while retraining")
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="of the weights")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty of the weights")
+    schedule: Literal["cosine", "one_cycle", "constant"] = Field(
+        "cosine", description="of the learning rate while retraining"
+    )
+    distillation: float = Field(
+        0.0, ge=0, description="weight of the teacher's soft targets in the loss; 0: labels alone"
+    )
+    retrain_share: float = Field(
+        0.33, gt=0, lt=1, description="share of the epochs that retrains under the final masks"
+    )
+    quantise_share: float = Field(
+        0.25, gt=0, lt=1,
+        description="share of the epochs that moves weights to levels, where the plan has them",
+    )  # fmt: skip
+    pool: int = Field(8, ge=1, description="patterns that the kernels of a layer share")
+    purify: Purification | None = Field(
+        None, description="drop nearly empty filters and channels, and what nothing reads, at last"
+    )
+
+
+class AdmmOptions(PruningOptions):
+    """Options of methods that prune by ADMM."""
+
+    update_every: int = Field(
+        20, ge=1, description="steps between two updates of copies and duals; see decision 0019"
+    )
+
+
+class MagnitudeOptions(PruningOptions):
+    """Options of ``method: {name: magnitude_pruning}``."""
+
+    way: Literal["one_shot", "gradual"] = Field(
+        "gradual",
+        description="one_shot: prune at once, retrain with all epochs; gradual: by the cubic "
+        "schedule, then retrain",
+    )
+    update_every: int = Field(20, ge=1, description="steps between two prunings (gradual)")

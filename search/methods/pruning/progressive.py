@@ -1,0 +1,38 @@
+"""Progressive ADMM: several rounds, then levels, each warm-started from the one before.
+
+Source: Ye et al., Progressive DNN Compression: A Key to Achieve Ultra-High Weight Pruning and
+Quantization Rates using ADMM (arXiv:1903.09769).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from pydantic import Field
+
+from search.methods.pruning.admm import Admm
+from search.methods.pruning.options import AdmmOptions, PruningOptions
+from spaces.pruning.plan import PruningPlan, Schedule
+
+
+class ProgressiveOptions(AdmmOptions):
+    """Options of ``method: {name: progressive_admm}``."""
+
+    rounds: int = Field(
+        2, ge=1, description="rounds of pruning, where the space does not choose them"
+    )
+
+
+class ProgressiveAdmm(Admm):
+    """ADMM pruning in several rounds; at equal epochs each round is shorter."""
+
+    name = "progressive_admm"
+    Config: ClassVar[type[PruningOptions]] = ProgressiveOptions
+
+    def schedule(self, plan: PruningPlan) -> Schedule:
+        """The plan's schedule, with the option's rounds where the plan has but one."""
+        assert isinstance(self._config, ProgressiveOptions)
+        if plan.schedule.rounds > 1:
+            return plan.schedule
+        return dataclasses.replace(plan.schedule, rounds=self._config.rounds)

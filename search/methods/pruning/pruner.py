@@ -1,0 +1,247 @@
+"""What all methods that prune share: the plan, the budget, retraining, levels, the candidate."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from search.api.candidate import Candidate
+from search.api.domain import Param, Point
+from search.api.errors import ConfigError, EvaluationError
+from search.api.metric import Fidelity
+from search.methods.finetune import TrainsStudents
+from search.methods.knobs import Knobs
+from search.methods.pruning.options import PruningOptions
+from spaces.pruning.plan import PruningPlan, Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from search.api.protocols import Context, Space
+    from search.methods.pruning.masks import Masks
+    from search.methods.trainer import StepHooks
+
+
+@dataclass
+class PruningTask:
+    """What a pruning method gets.
+
+    Args:
+        network: starts as the teacher; changed in place.
+        plan: what is to stay.
+        epochs: for pruning, retraining not among them.
+        learning_rate: of the weights.
+        ctx: surroundings of the trial.
+        soft_targets: the teacher's logits, or None.
+    """
+
+    network: nn.Module
+    plan: PruningPlan
+    epochs: float
+    learning_rate: float
+    ctx: Context
+    soft_targets: Tensor | None
+
+
+class PruningMethod(ABC):
+    """A method that prunes the teacher to the plan of a point and retrains it.
+
+    Budget of a rung: ``epochs``, passes over the training split, for everything the method does;
+    so methods at equal ``epochs`` train equally long. A rung above another one retrains the
+    network of the rung below under its masks.
+
+    Args:
+        workload: network, data and teacher.
+        config: options; or give them as keywords.
+
+    Raises:
+        ConfigError: there is no workload.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[PruningOptions]] = PruningOptions
+    decides_space = False
+
+    def __init__(self, workload: Any, config: PruningOptions | None = None, **options: Any) -> None:
+        self._config = config or self.Config(**options)
+        self._knobs = Knobs(self._config, ("learning_rate",))
+        self._workload = workload
+        self._students = TrainsStudents(workload, self._config, self.name)
+
+    @classmethod
+    def from_config(cls, config: PruningOptions, workload: Any) -> Self:
+        """The method for ``workload``.
+
+        Raises:
+            ConfigError: there is no workload.
+        """
+        return cls(workload, config)
+
+    @abstractmethod
+    def prune(self, task: PruningTask) -> Masks:
+        """Train and prune ``task.network`` in place; the masks of what stays."""
+
+    def params(self) -> Sequence[Param]:
+        """The options given as domains."""
+        return self._knobs.params()
+
+    def estimate(self, fidelity: Fidelity) -> float | None:
+        """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
+        return self._students.estimate(fidelity.budget.get("epochs", 0.0))
+
+    def prepare(self, ctx: Context) -> None:
+        """Train the original network, or read it from the cache."""
+        self._students.prepare(ctx)
+
+    def produce(
+        self,
+        space: Space[Any],
+        point: Point,
+        fidelity: Fidelity,
+        ctx: Context,
+        warm: Candidate[Any] | None,
+    ) -> Candidate[Any]:
+        """The pruned and retrained network of ``point``; ``warm`` retrained on, if there is one.
+
+        Raises:
+            ConfigError: the rung has no budget of epochs, or the space is not one of pruning.
+            InfeasibleCandidate: the point cannot be built.
+            EvaluationError: training diverged.
+        """
+        from search.methods.pruning.purify import purify
+        from search.methods.students import load_student
+        from search.workloads.plan import save_weights
+
+        epochs = _epochs(fidelity, self.name)
+        rate = self._knobs.value("learning_rate", point)
+        teacher, soft_targets = self._students.teacher(ctx)
+        if warm is not None and warm.weights is not None:
+            network = load_student(teacher.network, {}, self._students.sites, warm.weights)
+            self._retrain_only(network.to(ctx.device), warm.payload, epochs, rate, ctx)
+            path = save_weights(network, ctx.workdir / "weights.safetensors")
+            return Candidate(warm.kind, warm.payload, path, parent=warm.parent)
+        plan = space.build(point)
+        if not isinstance(plan, PruningPlan):
+            raise ConfigError(
+                f"{self.name} prunes by a plan (got the space {type(space).__name__}; expected "
+                "pruning_ratio)",
+                path="space",
+            )
+        from search.methods.students import student
+
+        network = student(teacher.network, {}, self._students.sites, c=1.0).to(ctx.device)
+        levels = self._config.quantise_share * epochs if plan.levels else 0.0
+        retrain = self._config.retrain_share * (epochs - levels)
+        task = PruningTask(network, plan, epochs - levels - retrain, rate, ctx, soft_targets)
+        masks = self.prune(task)
+        self.retrain(network, masks, self.retrain_epochs(epochs - levels, retrain), rate, ctx)
+        if self._config.purify is not None:
+            facts = purify(network, self._workload, self._config.purify, ctx)
+            for name, value in facts.items():
+                ctx.note(name, value)
+        if plan.levels:
+            self._quantise(task, masks, levels)
+        path = save_weights(network, ctx.workdir / "weights.safetensors")
+        return Candidate(self._students.kind(space), plan, weights=path)
+
+    def retrain_epochs(self, epochs: float, retrain: float) -> float:
+        """Epochs of retraining, of ``epochs`` in all; ``retrain`` is the option's share."""
+        return retrain
+
+    def retrain(
+        self, network: nn.Module, masks: Masks, epochs: float, learning_rate: float, ctx: Context
+    ) -> None:
+        """Train ``network`` in place under ``masks``; without epochs nothing happens."""
+        from search.methods.pruning.masks import Masked, layer_weights
+
+        hooks = Masked(layer_weights(network), masks)
+        self.train(network, epochs, learning_rate, ctx, hooks, "retrain")
+
+    def train(
+        self,
+        network: nn.Module,
+        epochs: float,
+        learning_rate: float,
+        ctx: Context,
+        hooks: StepHooks,
+        phase: str,
+        *,
+        constant: bool = False,
+    ) -> None:
+        """One phase of training, counted as spent.
+
+        Args:
+            network: trained in place, on ``ctx.device``.
+            epochs: passes over the training split.
+            learning_rate: peak of the schedule.
+            ctx: surroundings of the trial.
+            hooks: of each step.
+            phase: word for messages and for the account.
+            constant: keep the rate, whatever the schedule.
+
+        Raises:
+            EvaluationError: training diverged.
+        """
+        from search.methods.trainer import train
+
+        if epochs <= 0 or ctx.should_stop():
+            return
+        recipe = self._students.recipe(epochs, learning_rate)
+        if constant:
+            recipe = dataclasses.replace(recipe, schedule="constant")
+        _, soft_targets = self._students.teacher(ctx)
+        done = train(
+            network, self._students.train_split, recipe,
+            seed=ctx.seed, device=ctx.device, ctx=ctx, teacher=soft_targets,
+            phase=phase, hooks=hooks,
+        )  # fmt: skip
+        self._students.spend(ctx, phase, done.gradient_evaluations)
+
+    def steps(self, epochs: float) -> int:
+        """Steps of a training of ``epochs``."""
+        size = min(self._config.batch_size, len(self._students.train_split))
+        per_epoch = len(self._students.train_split) // size
+        return max(1, round(epochs * per_epoch)) if epochs > 0 else 0
+
+    def schedule(self, plan: PruningPlan) -> Schedule:
+        """The plan's schedule."""
+        return plan.schedule
+
+    def _retrain_only(
+        self, network: nn.Module, plan: PruningPlan, epochs: float, rate: float, ctx: Context
+    ) -> None:
+        from search.methods.pruning.masks import nonzero_masks
+
+        if plan.levels:
+            raise EvaluationError(
+                f"{self.name}: a quantised network cannot be trained on. Give the study one rung "
+                "that trains"
+            )
+        self.retrain(network, nonzero_masks(network), epochs, rate, ctx)
+
+    def _quantise(self, task: PruningTask, masks: Masks, epochs: float) -> None:
+        from search.methods.pruning.masks import nonzero_masks
+        from search.methods.pruning.quantise import quantise_network
+
+        masks = {**masks, **nonzero_masks(task.network)}
+        facts = quantise_network(task, masks, epochs, self)
+        _note(task.ctx, facts)
+
+
+def _note(ctx: Context, facts: Mapping[str, Any]) -> None:
+    for name, value in facts.items():
+        ctx.note(name, value)
+
+
+def _epochs(fidelity: Fidelity, method: str) -> float:
+    epochs = fidelity.budget.get("epochs")
+    if epochs is None:
+        raise ConfigError(
+            f"rung {fidelity.name!r}: {method} needs a budget of epochs "
+            f"(got {', '.join(fidelity.budget) or 'no budget'})",
+            path="ladder",
+        )
+    return epochs
