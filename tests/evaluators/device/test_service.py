@@ -25,8 +25,10 @@ def test_arrivals() -> None:
         arrivals(3, 2.0, "bursts", 0)
 
 
-def served(supply: Supply, jobs: tuple[Job, ...], trace: Trace, policy: str, deadline: float,
-           count: int = 40, needs: Needs | None = None, kind: str = "periodic") -> Score:  # fmt: skip
+def served(
+    supply: Supply, jobs: tuple[Job, ...], trace: Trace, policy: str, deadline: float,
+    count: int = 40, needs: Needs | None = None, kind: str = "periodic",
+) -> Score:  # fmt: skip
     times = arrivals(count, deadline, kind, 0)
     return serve(trace, supply, jobs, ACCURACIES, times, deadline, policy_named(policy, 3),
                  needs=needs)  # fmt: skip

@@ -41,9 +41,10 @@ def sites() -> tuple[Site, ...]:
 def make_mode() -> Callable[..., ModePlan]:
     """A mode that keeps so many positions of nine, and of the classifier all runs."""
 
-    def made(level: int = 1, kept: int = 9, *, bits: int = 16, unit: str = "pattern",
-             order: str = "reuse_O", batch: int = 1, tile: tuple[int, int, int, int] = (7, 7, 2, 16),
-             ) -> ModePlan:  # fmt: skip
+    def made(
+        level: int = 1, kept: int = 9, *, bits: int = 16, unit: str = "pattern",
+        order: str = "reuse_O", batch: int = 1, tile: tuple[int, int, int, int] = (7, 7, 2, 16),
+    ) -> ModePlan:  # fmt: skip
         execution = Execution(*tile, order, batch)
         layers = []
         for name, filters in (("conv1", 16), ("conv2", 32)):
