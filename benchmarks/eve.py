@@ -57,7 +57,7 @@ class Scale:
         positions: of 9 kernel positions that each mode keeps, sparsest first.
         blocks: share of the linear layer's blocks that each mode keeps.
         requests: of one run under harvested power.
-        gap_s, deadline_s: between requests on average, and from a request on.
+        deadline_s: from a request on, and to the next request.
         draws: of every trace.
     """
 
@@ -68,7 +68,6 @@ class Scale:
     positions: tuple[int, ...] = (3, 5, 6)
     blocks: tuple[float, ...] = (0.33, 0.55, 0.67)
     requests: int = 200
-    gap_s: float = 45.0
     deadline_s: float = 30.0
     draws: int = 5
 
@@ -249,7 +248,7 @@ def harvested(job: tuple[Scale, str, Sequence[float]]) -> dict[str, Any]:
     scores: dict[str, list[float]] = {policy: [] for policy in POLICIES}
     answered: dict[str, list[int]] = {policy: [0] * len(modes) for policy in POLICIES}
     for draw in range(scale.draws):
-        requests = arrivals(scale.requests, scale.gap_s, "poisson", draw)
+        requests = arrivals(scale.requests, scale.deadline_s, "periodic", draw)
         trace = load_source(name).draw(requests[-1] + scale.deadline_s, draw)
         for policy in POLICIES:
             score = serve(
@@ -263,7 +262,7 @@ def harvested(job: tuple[Scale, str, Sequence[float]]) -> dict[str, Any]:
                 key=lambda p: statistics.mean(scores[p]))  # fmt: skip
     return {
         "claim": "eve", "trace": name, "unit": "%", "evidence": "simulated",
-        "gap_s": scale.gap_s, "deadline_s": scale.deadline_s, "requests": scale.requests,
+        "deadline_s": scale.deadline_s, "requests": scale.requests,
         "deadline_met_accuracy": {p: round(statistics.mean(v), 2) for p, v in scores.items()},
         "by_draw": scores, "answered_by_mode": answered, "best_single_mode": fixed,
         "adaptive_above_best_single_mode": round(

@@ -152,7 +152,8 @@ def breakdown(bench: StudyBench, forecast: Forecast, arguments: PointArguments) 
     }
     if at is not None:
         kind, layer = bottleneck_of(forecast, wish, at)
-        answer["bottleneck"] = {"of": kind, "layer": None if layer is None else names[layer]}
+        name = None if layer is None else plain_text(names[layer])
+        answer["bottleneck"] = {"of": kind, "layer": name}
     return answer
 
 

@@ -83,9 +83,9 @@ def mutate(domain: ScalarDomain, value: Scalar, rng: random.Random) -> Scalar:
         if not _same(jump, value):
             return jump
     if isinstance(domain, Real):
-        return from_unit(domain, _reflect(to_unit(domain, value) + rng.gauss(0.0, _STEP)))
+        return from_unit(domain, reflect(to_unit(domain, value) + rng.gauss(0.0, _STEP)))
     if isinstance(domain, Integer) and domain.size > 8:
-        near = from_unit(domain, _reflect(to_unit(domain, value) + rng.gauss(0.0, _STEP)))
+        near = from_unit(domain, reflect(to_unit(domain, value) + rng.gauss(0.0, _STEP)))
         if near != value:
             return near
     return _step(domain, value, rng)
@@ -245,7 +245,7 @@ def _step(domain: Real | Integer | Ordinal, value: Scalar, rng: random.Random) -
     return domain.low + to * domain.step  # type: ignore[union-attr]
 
 
-def _reflect(unit: float) -> float:
+def reflect(unit: float) -> float:
     """Fold a step over a border back into [0, 1], so that borders are no traps."""
     unit = abs(unit) % 2.0
     return 2.0 - unit if unit > 1.0 else unit

@@ -82,7 +82,7 @@ class Schedule:
 
     rounds: int = 1
     rho_first: float = 1e-3
-    rho_last: float = 3e-2
+    rho_last: float = 1e-1
 
 
 @dataclass(frozen=True)

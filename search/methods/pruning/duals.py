@@ -3,8 +3,10 @@
     minimise f(W) + sum_i rho / 2 ||W_i - Z_i + U_i||^2,   Z_i = P_i(W_i + U_i),   U_i += W_i - Z_i
 
 Source: Zhang et al., A Systematic DNN Weight Pruning Framework using ADMM (ECCV 2018), section 3.
-The norm is squared, as in the paper; Z and U are updated every few steps and not every few epochs,
-since with a short budget the number of updates decides (decision 0019).
+The norm is squared, as in the paper. Z and U are updated every few steps and not every few epochs,
+since with a short budget the number of updates decides (decision 0019). U is the multiplier over rho,
+so it shrinks as rho rises. Source: Boyd et al., Distributed Optimization and Statistical Learning via
+the Alternating Direction Method of Multipliers (2011), section 3.4.1.
 """
 
 from __future__ import annotations
@@ -96,16 +98,20 @@ class Admm:
             for weight, mask in self._free.items():
                 weight.mul_(mask)
             if (step + 1) % self._every == 0:
-                self.update()
+                self.update(self.rho(step) / self.rho(step + self._every))
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Z from W + U, then U from what is still between W and Z."""
+    def update(self, scale: float = 1.0) -> None:
+        """Z from W + U, then U from what is still between W and Z.
+
+        Args:
+            scale: rho until now over rho from now on.
+        """
         for site, weight in self._weights.items():
             z = self._projections[site](weight + self._u[site])
             self._change[site] = float((z - self._z[site]).norm())
             self._z[site] = z
-            self._u[site] += weight - z
+            self._u[site] = (self._u[site] + weight - z) * scale
 
     @torch.no_grad()
     def residuals(self) -> Residuals:

@@ -115,6 +115,58 @@ def mask_problem(bits: int = 40, budget: float = 0.4, **kw: Any) -> Problem:
     return Problem((Param("keep", Vector(Choice((0, 1)), bits)),), ("min",), check=check, **kw)
 
 
+def ratio_problem(
+    seed: int, trials: int, goals: tuple[Any, ...] = ("min",), known: bool = True, length: int = 8
+) -> tuple[Problem, Callable[[Point], float]]:
+    """Ratios ``keep`` of layers of unequal size, a scalar and a category, and the share in use.
+
+    At most a quarter of all may be kept: a known rule with a repair that scales all ratios down,
+    or else a measured constraint named ``size``.
+    """
+    sizes = [1.0 + (5 * i) % 7 * 2 for i in range(length)]
+    low = 0.05
+
+    def used(point: Point) -> float:
+        keep = point["keep"]
+        assert isinstance(keep, tuple)
+        return sum(s * float(k) for s, k in zip(sizes, keep, strict=True)) / sum(sizes)
+
+    def scaled(point: Point, factor: float) -> Point:
+        return {**point, "keep": tuple(max(low, float(k) * factor) for k in point["keep"])}  # type: ignore[union-attr]
+
+    def check(point: Point) -> Sequence[Violation]:
+        over = used(point) - 0.25
+        return (Violation("budget", f"{used(point)} kept", over, "1"),) if over > 1e-9 else ()
+
+    def repair(point: Point) -> Point:
+        below, above = 0.0, 1.0
+        for _ in range(40):
+            middle = (below + above) / 2
+            if check(scaled(point, middle)):
+                above = middle
+            else:
+                below = middle
+        return scaled(point, below)
+
+    params = (
+        Param("keep", Vector(Real(low, 1, log=True), length)),
+        Param("bits", Ordinal((2, 4, 8, 16))),
+        Param("rule", Choice(("a", "b", "c"))),
+    )
+    if known:
+        return Problem(params, goals, (), trials, seed, check, repair), used
+    return Problem(params, goals, ("size",), trials, seed), used
+
+
+def damage(point: Point) -> float:
+    """What pruning costs: layers differ in what they bear; 8 bits and rule b are best."""
+    keep = point["keep"]
+    assert isinstance(keep, tuple)
+    bears = (0.2, 1.5, 0.5, 3.0)
+    total = sum(bears[i % 4] * (1 / float(k) ** 0.5 - 1) for i, k in enumerate(keep)) / len(keep)
+    return total + 0.3 * abs((2, 4, 8, 16).index(point["bits"]) - 2) + 0.4 * (point["rule"] != "b")  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def tools() -> Any:
     """The functions above, for tests (test modules cannot import one another)."""
@@ -126,5 +178,7 @@ def tools() -> Any:
         ended = staticmethod(ended)
         lies_in = staticmethod(lies_in)
         mask_problem = staticmethod(mask_problem)
+        ratio_problem = staticmethod(ratio_problem)
+        damage = staticmethod(damage)
 
     return Tools

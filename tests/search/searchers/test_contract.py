@@ -14,6 +14,7 @@ from search.api.errors import ConfigError
 from search.api.searching import Problem, Searcher
 
 NAMES = ["auto", "tpe", "nsga2", "gp", "cmaes", "qmc", "random", "evolution"]
+NAMES += ["annealing", "amc", "reinforce"]
 CASES = [(n, s) for n in NAMES for s in ("numerical", "conditional", "vectors")]
 CASES = [c for c in CASES if c not in (("gp", "numerical"), ("gp", "vectors"))]  # it is slow
 GP_IS_SLOW = [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in NAMES]
@@ -38,7 +39,9 @@ def trials_for(name: str) -> int:
 
 def quick(name: str) -> dict[str, Any]:
     """Options under which the model, not the start, makes most of the proposals."""
-    return {"gp": {"n_startup_trials": 4}, "nsga2": {"population_size": 6}}.get(name, {})
+    options = {"gp": {"n_startup_trials": 4}, "nsga2": {"population_size": 6}}
+    options |= {"annealing": {"initial": 4}, "amc": {"warmup": 6, "updates": 4}}
+    return options.get(name, {})
 
 
 def test_the_registry_knows_all_searchers() -> None:

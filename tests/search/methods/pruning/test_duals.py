@@ -76,3 +76,18 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="rho above 0"):
         Admm({"fc": weight}, KEEP_TWO, Schedule(1, 0.0, 1.0), 5, every=1)
     assert Admm({}, {}, Schedule(), 5, every=1).residuals().primal == 0
+
+
+def test_multipliers_do_not_grow_with_rho() -> None:
+    """U is the multiplier over rho: at ten times the rho it is a tenth."""
+    weight = nn.Parameter(torch.ones(1, 6))
+    hooks, plain = admm(weight), admm(weight)
+    hooks.update(0.1)
+    plain.update(1.0)
+    for found in (hooks, plain):
+        weight.grad = None
+        found.gradients(0)
+        found.pull = weight.grad.clone()  # type: ignore[attr-defined, union-attr]
+    gap = weight.detach() - KEEP_TWO["fc"](weight.detach())
+    torch.testing.assert_close(hooks.pull, 1.1 * gap)  # type: ignore[attr-defined]
+    torch.testing.assert_close(plain.pull, 2.0 * gap)  # type: ignore[attr-defined]
