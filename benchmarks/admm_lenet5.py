@@ -7,12 +7,15 @@ Arms, all from the same trained network of their seed, each with the same number
 - ``gradual``: by magnitude on the cubic schedule, then masked retraining;
 - ``one_shot``: by magnitude at once, then masked retraining with all epochs.
 
-The shares that layers keep are those of the paper's vectors (``--vectors paper``), or found by a
-search at the same total ratio (``admm_search.py``; arm names end in ``+searched``). ``quantised``
-adds levels of a few bits to ADMM at 71x. Accuracy is that of the test split, measured once for each
-network; options were chosen on the validation split of seed 0. Prints one JSON line per network,
-then the summary: accuracy by ratio, ADMM less gradual magnitude with its paired standard error, and
-the largest ratio at 0.5 and 1 point of loss (interpolated on a log scale between measured ratios).
+The shares that layers keep are set by hand, at 71x those of the paper. ``admm+searched`` and
+``gradual+searched`` keep those that a search found at the same total ratio: annealing over trials
+of one epoch by gradual pruning, judged on the validation split of seed 0. ``quantised`` adds levels
+of 3 and 4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
+
+Accuracy is that of the test split, measured once for each network; options were chosen on the
+validation split of seed 0. Prints one JSON line per network, then the summary: accuracy by ratio,
+differences with their paired standard error, and the largest ratio at 0.5 and 1 point of loss
+(interpolated on a log scale between measured ratios).
 
 Run: ``python benchmarks/admm_lenet5.py [--seeds 3] [--ratios 24 71] [--out FILE] [--smoke]``; goes
 on where FILE ends.
@@ -27,7 +30,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -44,6 +47,9 @@ VECTORS: dict[int, tuple[float, ...]] = {
     246: (0.15, 0.025, 0.0022, 0.03),
 }
 ARMS = ("admm", "progressive", "gradual", "one_shot")
+EXTRA = ("admm+searched", "gradual+searched", "quantised", "purified")
+"""Arms at one ratio only."""
+SEARCH_RATIO, SEARCH_TRIALS, SEARCH_EPOCHS = 71, 20, 1.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Scale:
     layers: tuple[str, ...] = LAYERS
 
 
-FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 4)
+FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 3)
 SMOKE = Scale("tiny_cnn", "digits", 4, 2, ("conv1", "conv2", "conv3", "classifier"))
 
 
@@ -92,7 +98,10 @@ def plan_of(workload: Any, job: Job) -> Any:
     """The plan that keeps the job's shares."""
     from spaces.pruning.plan import LayerLevels, LayerPruning, PruningPlan, Schedule
 
-    weights = {s.name: s.weights for s in workload.sites() if s.weights}
+    sites = {s.name: s for s in workload.sites() if s.weights}
+    weights = {name: site.weights for name, site in sites.items()}
+    if job.arm == "purified":
+        return PruningPlan(tuple(structured_entries(sites)), (), Schedule())
     layers = tuple(
         LayerPruning(site, "element", max(1, round(k * weights[site])), weights[site])
         for site, k in zip(job.scale.layers, job.keep, strict=True)
@@ -102,6 +111,19 @@ def plan_of(workload: Any, job: Job) -> Any:
         for site, bits in zip(job.scale.layers, job.bits, strict=False)
     )
     return PruningPlan(layers, levels, Schedule())
+
+
+def structured_entries(sites: dict[str, Any]) -> Iterator[Any]:
+    """Filters and columns of every layer, to an eighth of the weights."""
+    from spaces.pruning.plan import LayerPruning
+
+    shares = {"conv1": (0.6, 0.8), "conv2": (0.5, 0.5), "fc1": (0.35, 0.3), "fc2": (1.0, 0.6)}
+    for name, (rows, columns) in shares.items():
+        site = sites[name]
+        filters = site.output_shape[0]
+        wide = site.weights // filters
+        yield LayerPruning(name, "filter", max(1, round(rows * filters)), filters)
+        yield LayerPruning(name, "column", max(1, round(columns * wide)), wide)
 
 
 class OnePlan:
@@ -124,6 +146,8 @@ def method_of(workload: Any, job: Job) -> Any:
     from search.methods.pruning.progressive import ProgressiveAdmm
 
     name, options = job.arm.split("+")[0], dict(job.options)
+    if name == "purified":
+        options["purify"] = {"most_loss": 0.1}
     if name in ("gradual", "one_shot"):
         return MagnitudePruning(workload, way=name, **options)
     return (ProgressiveAdmm if name == "progressive" else Admm)(workload, **options)
@@ -176,12 +200,58 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
         return [Job(SMOKE, arm, 5, 0, keep) for arm in ("admm", "gradual")] + [
             Job(SMOKE, "quantised", 5, 0, keep, (4,) * 4)
         ]
-    found = []
+    found: list[Job] = []
+    if "admm+searched" in options.arms or "gradual+searched" in options.arms:
+        keep = searched_keep(options.out or RESULTS)
+        arms = [a for a in ("admm+searched", "gradual+searched") if a in options.arms]
+        found += [Job(FULL, a, SEARCH_RATIO, s, keep) for s in range(options.seeds) for a in arms]
+    if "quantised" in options.arms:
+        found += [Job(FULL, "quantised", 71, seed, VECTORS[71], (4, 4, 3, 4))
+                  for seed in range(options.seeds)]  # fmt: skip
+    if "purified" in options.arms:
+        found += [Job(FULL, "purified", 8, seed, ()) for seed in range(options.seeds)]
     ratios = sorted(options.ratios, key=lambda r: (r != 71, r))
     for ratio in ratios:
         for seed in range(options.seeds):
-            found += [Job(FULL, arm, ratio, seed, VECTORS[ratio]) for arm in options.arms]
+            found += [Job(FULL, arm, ratio, seed, VECTORS[ratio])
+                      for arm in options.arms if arm not in EXTRA]  # fmt: skip
     return found
+
+
+def searched_keep(out: Path) -> tuple[float, ...]:
+    """Shares found by a search at the paper's ratio; kept in ``out`` once found."""
+    for row in map(
+        json.loads, out.read_text(encoding="utf-8").splitlines() if out.exists() else ()
+    ):
+        if "searched_keep" in row:
+            return tuple(row["searched_keep"])
+    from search import Study
+
+    began = time.process_time()
+    workload = workload_of(FULL, 0)
+    with tempfile.TemporaryDirectory(prefix="admm-search-") as folder:
+        study = Study(
+            name="keep", directory=folder, workload=workload, objectives=["accuracy"],
+            space={"name": "pruning_ratio", "ratio": SEARCH_RATIO, "spend": 0.98},
+            method="magnitude_pruning",
+            ladder=[{"rung": "train", "budget": {"epochs": SEARCH_EPOCHS},
+                     "evaluators": ["accuracy"]}],
+            searcher="annealing", trials=SEARCH_TRIALS,
+        )  # fmt: skip
+        by_hand = {"keep": VECTORS[SEARCH_RATIO]}
+        study.suggest(by_hand, "the paper's shares")
+        study.run()
+        trials = study.trials()
+        best = max((t for t in trials if t.values), key=lambda t: t.values[0])
+        keep = tuple(e["kept"] / e["units"] for e in best.outcome.candidate["payload"]["layers"])
+    row = {"claim": "admm_lenet5", "searched_keep": keep, "ratio": SEARCH_RATIO,
+           "trials": [[t.number, [round(k, 5) for k in t.point["keep"]], t.values[0]]
+                      for t in trials if t.values],
+           "cpu_seconds": round(time.process_time() - began, 1)}  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+    return keep
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -195,7 +265,12 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         }
     against = {
         f"{a} less {b} at {ratio}x": _mean_and_error(_paired(rows, a, b, ratio))
-        for a, b in (("admm", "gradual"), ("progressive", "gradual"), ("admm+searched", "admm"))
+        for a, b in (
+            ("admm", "gradual"),
+            ("progressive", "gradual"),
+            ("admm+searched", "admm"),
+            ("gradual+searched", "gradual"),
+        )
         for ratio in sorted({r["ratio"] for r in rows})
         if _paired(rows, a, b, ratio)
     }
