@@ -6,75 +6,63 @@ of Multipliers (ECCV 2018).
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
+from search.methods.pruning.magnitude import sparser
 from search.methods.pruning.options import AdmmOptions, PruningOptions
 from search.methods.pruning.pruner import PruningMethod, PruningTask
-from spaces.pruning.plan import LayerPruning, PruningPlan
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from search.methods.pruning.masks import Masks
 
 
 class Admm(PruningMethod):
-    """ADMM pruning in one round, or in as many as the plan's schedule says.
+    """ADMM pruning in as many rounds as the plan's schedule says, one by default.
 
-    A round of several starts from the network that the one before pruned, with only its surviving
-    weights; each keeps the same share of what the one before kept, and gets the same share of the
-    epochs.
+    Of several rounds, each draws to a tighter structure what the one before left; they share the
+    epochs, and rho rises over all of them.
     """
 
     name = "admm"
     Config: ClassVar[type[PruningOptions]] = AdmmOptions
 
     def prune(self, task: PruningTask) -> Masks:
-        """Round by round: draw to the structure, map onto it."""
-        masks: Masks = {}
-        rounds = self.schedule(task.plan).rounds
-        for number in range(1, rounds + 1):
-            if number > 1:
-                short = self.recovery(task.epochs / rounds)
-                self.retrain(task.network, masks, short, task.learning_rate, task.ctx)
-            else:
-                short = 0.0
-            plan = partial_plan(task.plan, number / rounds)
-            masks = self._round(task, plan, task.epochs / rounds - short, masks)
-        return masks
-
-    def recovery(self, epochs: float) -> float:
-        """Epochs of a round, of ``epochs``, that retrain what the one before pruned."""
-        return 0.25 * epochs
-
-    def _round(self, task: PruningTask, plan: PruningPlan, epochs: float, masks: Masks) -> Masks:
+        """Draw the weights to the structure, round by round, and map them onto it."""
         from search.methods.pruning.duals import Admm as Duals
         from search.methods.pruning.masks import harden, layer_weights
         from search.methods.pruning.projections import pruning_projections
 
         assert isinstance(self._config, AdmmOptions)
-        projections = pruning_projections(plan, pool=self._config.pool)
+        pool = self._config.pool
+        schedule = self.schedule(task.plan, task.epochs)
+        target = pruning_projections(task.plan, pool=pool)
+        # A round's structure may keep all of a layer, which then has no projection in that round.
+        stages = [pruning_projections(sparser(task.plan, done), pool=pool)
+                  for done in tightening(schedule.rounds)]  # fmt: skip
+        rounds = [{site: stage.get(site, _whole) for site in target} for stage in stages]
         duals = Duals(
-            layer_weights(task.network), projections, self.schedule(task.plan),
-            self.steps(epochs), every=self._config.update_every, free=masks,
+            layer_weights(task.network), rounds, schedule, self.steps(task.epochs),
+            every=self._config.update_every,
         )  # fmt: skip
-        self.train(task.network, epochs, task.learning_rate, task.ctx, duals, "admm", constant=True)
+        self.train(
+            task.network, task.epochs, task.learning_rate, task.ctx, duals, "admm", constant=True
+        )
         found = duals.residuals()
         task.ctx.note("admm_primal_residual", round(found.primal, 4))
         task.ctx.note("admm_dual_residual", round(found.dual, 4))
         task.ctx.note("admm_worst_layer", f"{found.worst}: {found.worst_primal:.3f}")
-        return harden(task.network, projections)
+        return harden(task.network, target)
 
 
-def partial_plan(plan: PruningPlan, share: float) -> PruningPlan:
-    """The plan that keeps ``keep ** share`` of each layer: ``share`` of the way there.
+def tightening(rounds: int) -> list[float]:
+    """Share of the final zeros at the end of each round: 1 - (1 - t)^3, as in gradual pruning.
 
-    Source: rounds of geometric ratios, as in progressive pruning (Ye et al., arXiv:1903.09769).
+    Two rounds drop 88 % in the first: about as many as rounds of equal ratios would.
     """
-    if share >= 1:
-        return plan
-    return dataclasses.replace(plan, layers=tuple(_partial(e, share) for e in plan.layers))
+    return [1 - (1 - number / rounds) ** 3 for number in range(1, rounds + 1)]
 
 
-def _partial(entry: LayerPruning, share: float) -> LayerPruning:
-    kept = max(entry.kept, min(entry.units, round(entry.units * entry.keep**share)))
-    return dataclasses.replace(entry, kept=kept)
+def _whole(weight: Tensor) -> Tensor:
+    return weight

@@ -4,14 +4,14 @@
 
 Source: Zhang et al., A Systematic DNN Weight Pruning Framework using ADMM (ECCV 2018), section 3.
 The norm is squared, as in the paper. Z and U are updated every few steps and not every few epochs,
-since with a short budget the number of updates decides (decision 0019). U is the multiplier over rho,
-so it shrinks as rho rises. Source: Boyd et al., Distributed Optimization and Statistical Learning via
-the Alternating Direction Method of Multipliers (2011), section 3.4.1.
+since with a short budget the number of updates decides (decision 0019). U is the multiplier over
+rho, so it shrinks as rho rises. Source: Boyd et al., Distributed Optimization and Statistical
+Learning via the Alternating Direction Method of Multipliers (2011), section 3.4.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,9 +42,13 @@ class Residuals:
 class Admm:
     """Hooks of a training (see :class:`search.methods.trainer.StepHooks`) that do ADMM.
 
+    In several rounds the structure tightens: each round draws the weights to its own structure, and
+    maps them onto it at its end; what is dropped stays dropped.
+
     Args:
         weights: layer -> weight; of a network on its device.
-        projections: layer -> projection; layers without one are left alone.
+        rounds: of each round, layer -> projection; layers without one are left alone. All name the
+            same layers.
         schedule: gives rho, which rises geometrically from the first to the last step.
         steps: of the training.
         every: steps between two updates of Z and U.
@@ -58,7 +62,7 @@ class Admm:
     def __init__(
         self,
         weights: Mapping[str, nn.Parameter],
-        projections: Mapping[str, Projection],
+        rounds: Sequence[Mapping[str, Projection]],
         schedule: Schedule,
         steps: int,
         *,
@@ -70,12 +74,13 @@ class Admm:
                 f"ADMM: expected rho above 0 and updates every 1 step or more (got rho "
                 f"{schedule.rho_first:g} to {schedule.rho_last:g}, every {every})"
             )
-        self._weights = {site: weights[site] for site in projections}
-        self._projections = dict(projections)
+        self._rounds = [dict(projections) for projections in rounds]
+        self._weights = {site: weights[site] for site in self._rounds[-1]}
+        self._number = 0
         self._schedule, self._steps, self._every = schedule, max(1, steps), every
         self._free = {weights[site]: mask for site, mask in (free or {}).items()}
         with torch.no_grad():
-            self._z = {s: self._projections[s](w.detach()) for s, w in self._weights.items()}
+            self._z = {s: self._rounds[0][s](w.detach()) for s, w in self._weights.items()}
         self._u = {s: torch.zeros_like(w.detach()) for s, w in self._weights.items()}
         self._change = dict.fromkeys(self._weights, 0.0)
 
@@ -99,6 +104,9 @@ class Admm:
                 weight.mul_(mask)
             if (step + 1) % self._every == 0:
                 self.update(self.rho(step) / self.rho(step + self._every))
+            number = (step + 1) * len(self._rounds) // self._steps
+            if self._number < number < len(self._rounds):
+                self._end_round(number)
 
     @torch.no_grad()
     def update(self, scale: float = 1.0) -> None:
@@ -108,10 +116,20 @@ class Admm:
             scale: rho until now over rho from now on.
         """
         for site, weight in self._weights.items():
-            z = self._projections[site](weight + self._u[site])
+            z = self._rounds[self._number][site](weight + self._u[site])
             self._change[site] = float((z - self._z[site]).norm())
             self._z[site] = z
             self._u[site] = (self._u[site] + weight - z) * scale
+
+    def _end_round(self, number: int) -> None:
+        """Map the weights onto the structure of the round that ends, and take up the next one."""
+        for site, weight in self._weights.items():
+            kept = self._rounds[self._number][site](weight)
+            self._free[weight] = kept != 0
+            weight.copy_(kept)
+            self._u[site] *= kept != 0
+            self._z[site] = self._rounds[number][site](kept)
+        self._number = number
 
     @torch.no_grad()
     def residuals(self) -> Residuals:

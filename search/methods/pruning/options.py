@@ -31,7 +31,8 @@ class PruningOptions(RecipeOptions):
     """Options of every method that prunes to a plan and retrains."""
 
     learning_rate: Knob = Field(
-        3e-3, description="of the weights; falls to 0 while retraining. Few weights want large steps"
+        3e-3,
+        description="of the weights; falls to 0 while retraining. Few weights want large steps",
     )
     optimizer: Literal["sgd", "adam"] = Field("adam", description="of the weights")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty of the weights")

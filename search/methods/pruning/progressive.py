@@ -20,19 +20,26 @@ class ProgressiveOptions(AdmmOptions):
     """Options of ``method: {name: progressive_admm}``."""
 
     rounds: int = Field(
-        2, ge=1, description="rounds of pruning, where the space does not choose them"
+        0,
+        ge=0,
+        description="rounds of pruning, where the space does not choose them; 0: as many as give "
+        "each two updates",
     )
 
 
 class ProgressiveAdmm(Admm):
-    """ADMM pruning in several rounds; at equal epochs each round is shorter."""
+    """ADMM pruning in many short rounds.
+
+    The paper has a few long ones; at equal epochs many short ones are better (decision 0019).
+    """
 
     name = "progressive_admm"
     Config: ClassVar[type[PruningOptions]] = ProgressiveOptions
 
-    def schedule(self, plan: PruningPlan) -> Schedule:
+    def schedule(self, plan: PruningPlan, epochs: float) -> Schedule:
         """The plan's schedule, with the option's rounds where the plan has but one."""
         assert isinstance(self._config, ProgressiveOptions)
         if plan.schedule.rounds > 1:
             return plan.schedule
-        return dataclasses.replace(plan.schedule, rounds=self._config.rounds)
+        most = max(1, self.steps(epochs) // (2 * self._config.update_every))
+        return dataclasses.replace(plan.schedule, rounds=self._config.rounds or most)

@@ -206,8 +206,8 @@ class PruningMethod(ABC):
         per_epoch = len(self._students.train_split) // size
         return max(1, round(epochs * per_epoch)) if epochs > 0 else 0
 
-    def schedule(self, plan: PruningPlan) -> Schedule:
-        """The plan's schedule."""
+    def schedule(self, plan: PruningPlan, epochs: float) -> Schedule:
+        """The schedule of pruning for ``epochs``: the plan's."""
         return plan.schedule
 
     def _retrain_only(

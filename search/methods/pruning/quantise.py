@@ -48,7 +48,7 @@ def quantise_network(
     weights = layer_weights(task.network)
     admm_epochs = _ADMM_SHARE * epochs
     duals = Admm(
-        weights, level_projections(task.plan), task.plan.schedule,
+        weights, [level_projections(task.plan)], task.plan.schedule,
         method.steps(admm_epochs), every=_EVERY, free=masks,
     )  # fmt: skip
     half = 0.5 * task.learning_rate

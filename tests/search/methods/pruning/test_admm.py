@@ -6,9 +6,9 @@ import pytest
 
 from evaluators.accuracy import Accuracy
 from search.api.metric import Fidelity
-from search.methods.pruning.admm import Admm, partial_plan
+from search.methods.pruning.admm import Admm, tightening
 from search.methods.pruning.magnitude import MagnitudePruning
-from spaces.pruning.plan import LayerPruning, PruningPlan, Schedule
+from spaces.pruning.plan import PruningPlan, Schedule
 
 RUNG = Fidelity("train", 0, {"epochs": 6})
 
@@ -20,9 +20,7 @@ def test_the_map_onto_the_structure_costs_less_than_without_admm(
     """With hardly any retraining ADMM keeps what pruning at once loses."""
     ctx = recorder()
     plan = dataclasses.replace(plan, schedule=Schedule(1, 1e-2, 1.0))  # for a hundred steps
-    drawn = Admm(
-        workload, batch_size=64, retrain_share=0.02, update_every=5, learning_rate=0.005
-    )
+    drawn = Admm(workload, batch_size=64, retrain_share=0.02, update_every=5, learning_rate=0.005)
     found = [
         Accuracy(workload).evaluate(method.produce(space(plan), {}, rung, ctx, None), rung, ctx)[0]
         for method, rung in (
@@ -35,9 +33,9 @@ def test_the_map_onto_the_structure_costs_less_than_without_admm(
     assert ctx.notes["admm_primal_residual"] < 1.0
 
 
-def test_rounds_share_the_way_geometrically() -> None:
-    plan = PruningPlan((LayerPruning("fc", "element", 100, 10_000),))
-    assert [partial_plan(plan, s).layers[0].kept for s in (0.5, 1.0)] == [1000, 100]
+def test_rounds_tighten_fast_at_first() -> None:
+    assert tightening(1) == [1.0]
+    assert tightening(2) == [0.875, 1.0]
 
 
 def test_a_round_starts_from_what_the_one_before_left(

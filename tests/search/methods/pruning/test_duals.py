@@ -12,7 +12,7 @@ KEEP_TWO = {"fc": structured(LayerPruning("fc", "element", 2, 6))}
 
 def admm(weight: nn.Parameter, **options: object) -> Admm:
     schedule = Schedule(1, 1.0, 100.0)
-    return Admm({"fc": weight}, KEEP_TWO, schedule, 201, every=5, **options)  # type: ignore[arg-type]
+    return Admm({"fc": weight}, [KEEP_TWO], schedule, 201, every=5, **options)  # type: ignore[arg-type]
 
 
 def run(weight: nn.Parameter, hooks: Admm, target: torch.Tensor, steps: int = 201) -> None:
@@ -42,7 +42,7 @@ def test_weights_end_on_the_structure() -> None:
 def test_without_updates_the_gap_stays() -> None:
     target = torch.tensor([[3.0, -0.5, 0.2, -2.0, 0.1, 0.9]])
     weight = nn.Parameter(target.clone())
-    hooks = Admm({"fc": weight}, KEEP_TWO, Schedule(1, 1e-4, 1e-4), 50, every=1000)
+    hooks = Admm({"fc": weight}, [KEEP_TWO], Schedule(1, 1e-4, 1e-4), 50, every=1000)
     run(weight, hooks, target, 50)
     assert hooks.residuals().primal > 0.1
 
@@ -74,8 +74,8 @@ def test_dropped_weights_stay_dropped() -> None:
 def test_what_cannot_be() -> None:
     weight = nn.Parameter(torch.zeros(1, 6))
     with pytest.raises(ConfigError, match="rho above 0"):
-        Admm({"fc": weight}, KEEP_TWO, Schedule(1, 0.0, 1.0), 5, every=1)
-    assert Admm({}, {}, Schedule(), 5, every=1).residuals().primal == 0
+        Admm({"fc": weight}, [KEEP_TWO], Schedule(1, 0.0, 1.0), 5, every=1)
+    assert Admm({}, [{}], Schedule(), 5, every=1).residuals().primal == 0
 
 
 def test_multipliers_do_not_grow_with_rho() -> None:
@@ -91,3 +91,22 @@ def test_multipliers_do_not_grow_with_rho() -> None:
     gap = weight.detach() - KEEP_TWO["fc"](weight.detach())
     torch.testing.assert_close(hooks.pull, 1.1 * gap)  # type: ignore[attr-defined]
     torch.testing.assert_close(plain.pull, 2.0 * gap)  # type: ignore[attr-defined]
+
+
+def test_rounds_tighten_and_what_is_dropped_stays_dropped() -> None:
+    target = torch.tensor([[3.0, -0.5, 0.2, -2.0, 0.1, 0.9]])
+    weight = nn.Parameter(target.clone())
+    rounds = [{"fc": structured(LayerPruning("fc", "element", k, 6))} for k in (5, 3, 2)]
+    hooks = Admm({"fc": weight}, rounds, Schedule(1, 0.1, 1.0), 30, every=2)
+    left = []
+    for step in range(30):
+        weight.grad = (weight - target).detach()
+        hooks.gradients(step)
+        with torch.no_grad():
+            weight -= 0.5 * weight.grad
+        hooks.weights(step)
+        left.append(int((weight != 0).sum()))
+    assert left[8] == 6
+    assert left[9:19] == [5] * 10
+    assert left[19:] == [3] * 11
+    assert bool((weight.detach()[0, [0, 3]] != 0).all())
