@@ -37,7 +37,9 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results" / "eve.jsonl"
 PROFILE = "external_fram"
 TRACES = ("steady_weak", "bursty_indoor", "solar")
-POLICIES = ("adaptive", "single", "fixed:1", "fixed:2", "fixed:3", "oracle")
+POLICIES = ("answer_first", "adaptive", "single", "fixed:1", "fixed:2", "fixed:3", "oracle")
+SWITCHING = ("answer_first", "adaptive")
+"""Policies that choose the mode at run time: the benchmark's own, and the evaluator's default."""
 EXECUTION = {
     "tile_side": 4, "tile_filters": 8, "tile_channels": 32, "order": "reuse_W", "batch": 1
 }  # fmt: skip
@@ -96,6 +98,26 @@ class Recorder:
     def should_stop(self) -> bool:
         """Never."""
         return False
+
+
+@dataclass(frozen=True)
+class AnswerFirst:
+    """Answers in the sparsest mode, then refines: the mode that most is expected to be won by.
+
+    Where modes differ by few points, an answer that is missed costs far more than a denser mode
+    wins, so a safe answer comes first; what time and energy are left go into a better one.
+    """
+
+    foresees = False
+
+    def choose(self, situation: Any) -> int | None:
+        """The mode; none if nothing is to be won any more."""
+        if situation.answered is None:
+            return 0
+        done = situation.accuracies[situation.answered]
+        worth = [(a - done) * situation.chance(k) for k, a in enumerate(situation.accuracies)]
+        best = max(range(len(worth)), key=worth.__getitem__)
+        return best if worth[best] > 0 else None
 
 
 def workload_of(scale: Scale) -> Any:
@@ -253,7 +275,8 @@ def harvested(job: tuple[Scale, str, Sequence[float]]) -> dict[str, Any]:
         for policy in POLICIES:
             score = serve(
                 trace, supply, jobs, accuracies, requests, scale.deadline_s,
-                policy_named(policy, len(modes)), needs=needs,
+                AnswerFirst() if policy == "answer_first" else policy_named(policy, len(modes)),
+                needs=needs,
             )  # fmt: skip
             scores[policy].append(round(score.accuracy, 3))
             for k, count in enumerate(score.answered):
@@ -265,12 +288,14 @@ def harvested(job: tuple[Scale, str, Sequence[float]]) -> dict[str, Any]:
         "deadline_s": scale.deadline_s, "requests": scale.requests,
         "deadline_met_accuracy": {p: round(statistics.mean(v), 2) for p, v in scores.items()},
         "by_draw": scores, "answered_by_mode": answered, "best_single_mode": fixed,
-        "adaptive_above_best_single_mode": round(
-            statistics.mean(scores["adaptive"]) - statistics.mean(scores[fixed]), 2
-        ),
-        "adaptive_above_best_by_draw": [
-            round(a - b, 2) for a, b in zip(scores["adaptive"], scores[fixed], strict=True)
-        ],
+        "above_best_single_mode": {
+            p: round(statistics.mean(scores[p]) - statistics.mean(scores[fixed]), 2)
+            for p in SWITCHING
+        },
+        "above_best_by_draw": {
+            p: [round(a - b, 2) for a, b in zip(scores[p], scores[fixed], strict=True)]
+            for p in SWITCHING
+        },
     }  # fmt: skip
 
 
@@ -297,12 +322,10 @@ def summary(
         "memory_at_most_45_percent": device["memory_share_of_separate"] <= 0.45,
         "sparsest_faster_than_dense": device["sparsest_faster_than_dense"],
         "at_least_2.5_times_faster": device["sparsest_faster_than_dense"] >= 2.5,
-        "adaptive_above_best_single_mode": {
-            t["trace"]: t["adaptive_above_best_single_mode"] for t in traces
+        "above_best_single_mode": {t["trace"]: t["above_best_single_mode"] for t in traces},
+        "better_on_all_traces": {
+            p: all(t["above_best_single_mode"][p] > 0 for t in traces) for p in SWITCHING
         },
-        "adaptive_better_on_all_traces": all(
-            t["adaptive_above_best_single_mode"] > 0 for t in traces
-        ),
         "host": platform.machine(), "python": platform.python_version(),
     }  # fmt: skip
 
