@@ -38,7 +38,7 @@ PATTERNS = 8
 KEPT = {"pattern": (2 / 9, 4 / 9, 6 / 9), "filter": (0.25, 0.5, 0.75), "block": (0.1, 0.25, 0.5)}
 CASES = (
     ("tiny_cnn", "pattern", 8), ("tiny_cnn", "pattern", 16), ("tiny_cnn", "filter", 8),
-    ("lenet5_caffe", "pattern", 8), ("tiny_cnn", "weight", 8),
+    ("lenet5", "pattern", 8), ("tiny_cnn", "weight", 8),
 )  # fmt: skip
 
 

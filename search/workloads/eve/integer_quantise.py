@@ -190,8 +190,8 @@ def _check_private(nested: NestedWeights, steps: Sequence[Step]) -> None:
         raise EvaluationError("network: has no layer with weights")
     known = {f"{site}.weight" for site in weighted}
     if nested.levels.keys() != known:
-        odd = ", ".join(sorted(nested.levels.keys() ^ known)[:3])
-        raise EvaluationError(f"weights do not fit the network (differing: {odd})")
+        names = ", ".join(sorted(nested.levels.keys() ^ known)[:3])
+        raise EvaluationError(f"weights do not fit the network (differing: {names})")
     biases = {f"{site}.bias" for site in weighted}
     for number, private in enumerate(nested.private, start=1):
         if odd := sorted(private.keys() - biases):
