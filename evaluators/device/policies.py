@@ -100,6 +100,9 @@ class Adaptive:
     answer in time is kept, and a denser mode is tried while there is a fair chance that it will be
     in time, too: all modes lie in one set of weights, so that costs no reload.
 
+    It looks at one request at a time: what a try takes from requests to come is not weighed, which
+    costs most where they come at random and faster than energy does.
+
     Args:
         refine: whether to try a denser mode after an answer.
     """

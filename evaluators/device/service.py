@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,8 @@ def serve(
 
     A request waits while the one before it is under way or the device is off; a mode is chosen
     when its turn comes. An answer after the deadline is worth nothing, so work on it ends there;
-    what it took is lost. That holds for every policy alike.
+    what it took is lost. That holds for every policy alike. A second try, for a better answer, also
+    ends when the next request comes; the answer that counts is the last one before the deadline.
 
     Args:
         trace: harvested power.
@@ -104,7 +106,7 @@ def serve(
     device, forecaster = Device(trace, supply), Forecaster(trace)
     needs = needs or Needs(jobs, supply, deadline_s)
     answered, late, passed, total = [0] * len(jobs), [0] * len(jobs), 0, 0.0
-    for request in requests:
+    for number, request in enumerate(requests):
         device.wait(request)
         until = request + deadline_s
         if not device.wake(until):
@@ -116,21 +118,26 @@ def serve(
 
         best: int | None = None
         while True:
-            left = until - device.time_s
+            now = device.time_s
+            waiting = bisect_right(requests, now) - number - 1
+            # Those that wait are to have their part of the time until the last one's deadline.
+            left = min(until - now, (requests[number + waiting] + deadline_s - now) / (waiting + 1))
             situation = Situation(
-                left, device.stored_j, forecaster.now_w(device.time_s),
-                forecaster.outlook(device.time_s, left), needs, accuracies, best,
-                foresee if policy.foresees else None,
+                left, device.stored_j, forecaster.now_w(now), forecaster.outlook(now, left), needs,
+                accuracies, best, foresee if policy.foresees else None,
             )  # fmt: skip
-            chosen = policy.choose(situation)
+            chosen = None if best is not None and waiting else policy.choose(situation)
             if chosen is None:
                 passed += best is None
                 break
-            if not device.run(jobs[chosen], until):
+            end = until
+            if best is not None and number + 1 < len(requests):
+                end = min(until, requests[number + 1])  # a new request ends a second try
+            if not device.run(jobs[chosen], end):
                 late[chosen] += 1
                 break
             best = chosen
-            if not device.wake(until):
+            if not device.wake(end):
                 break
         if best is not None:
             answered[best] += 1
