@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from search.api.errors import EvaluationError
-from search.workloads.program import write_onnx, write_program
 from search.workloads.image import ImageClassification
+from search.workloads.program import write_onnx, write_program
 
 DATA = {"name": "fashion_mini", "train": 60, "validation": 40, "test": 20}
 
