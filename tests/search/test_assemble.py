@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from evaluators.mpc.cost_2pc import Cost2PC
+from search.api.domain import Param, Real, Vector
 from search.api.errors import ConfigError, MissingExtra
 from search.assemble import assemble, resolve_device
 from search.config import parse_spec
+from search.methods.direct import Direct
 
 DATA: dict[str, Any] = {
     "study": {"name": "t"},
@@ -89,3 +91,12 @@ def test_gates_may_use_metrics_of_lower_rungs_only() -> None:
 def test_an_explicit_device_is_kept() -> None:
     assert resolve_device("cuda:1") == "cuda:1"
     assert resolve_device("auto") in ("cpu", "cuda")
+
+
+def test_a_list_cannot_be_fixed() -> None:
+    from search.assemble import parse_override
+    from spaces.parameters import ParameterSpace
+
+    space = ParameterSpace([Param("keep", Vector(Real(0.1, 1.0), 2))])
+    with pytest.raises(ConfigError, match="params.keep: a list cannot be fixed here"):
+        parse_override("keep", [0.5, 0.5], Direct(), space)

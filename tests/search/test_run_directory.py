@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.api.errors import StoreError
-from search.run_directory import JOURNAL, RunDirectory, without_password
+from search.run_directory import JOURNAL, RunDirectory, shared_file, without_password
 
 
 def test_second_driver_is_refused_with_the_holder_named(tmp_path: Path) -> None:
@@ -77,3 +77,18 @@ def test_a_whole_journal_is_left_alone(tmp_path: Path) -> None:
         journal.write_bytes(content)
         RunDirectory.open(tmp_path / "r").release()
         assert journal.read_bytes() == content
+
+
+def test_a_shared_file_is_kept_once(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", "journal", "one")
+    file = tmp_path / "weights.safetensors"
+    file.write_text("first")
+    run.keep_shared(file)
+    file.write_text("second")
+    run.keep_shared(file)
+    kept = shared_file(run.path, "weights.safetensors")
+    assert kept is not None
+    assert kept.read_text() == "first"
+    run.keep_shared(None)
+    assert shared_file(run.path, "other") is None
+    run.release()

@@ -179,3 +179,29 @@ def test_bf16_trains_too() -> None:
     train(made, split, Recipe(4, 0.1, 32, bf16=True), seed=0)
     assert math.isfinite(float(state(made).sum()))
     assert (made(split.x).argmax(1) == split.y).float().mean() > 0.9
+
+
+def test_hooks_change_gradients_and_weights() -> None:
+    class Frozen:
+        """Keeps the last layer as it is, and one weight of the first at zero."""
+
+        def __init__(self, net: nn.Module) -> None:
+            self.net, self.steps = net, []
+
+        def gradients(self, step: int) -> None:
+            self.net[3].weight.grad.zero_()
+
+        def weights(self, step: int) -> None:
+            self.steps.append(step)
+            with torch.no_grad():
+                self.net[0].weight[0] = 0
+
+    net: Any = network()
+    before, first = net[3].weight.detach().clone(), net[0].weight.detach().clone()
+    hooks = Frozen(net)
+    recipe = Recipe(1, 0.05, batch_size=24, weight_decay=0.0)
+    train(net, blobs(), recipe, seed=0, hooks=hooks)
+    assert hooks.steps == list(range(10))
+    assert torch.equal(net[3].weight, before)
+    assert bool((net[0].weight[0] == 0).all())
+    assert not torch.equal(net[0].weight[1], first[1])
