@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from evaluators.accuracy import count_correct
 from search.methods.pruning.masks import layer_weights
@@ -77,6 +77,7 @@ def purify(
         else:
             high = middle - 1
     last = drop(low)
+    assert isinstance(network, fx.GraphModule)  # workloads build these
     zero_unused(network, tuple(workload.input_shape))
     return {
         "purify_groups": f"{low} of {len(groups)}",

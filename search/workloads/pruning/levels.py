@@ -92,7 +92,7 @@ def best_interval(weight: Tensor, steps: Tensor) -> float:
             b = d
         else:
             a = c
-    return (a + b) / 2
+    return float(a + b) / 2
 
 
 def quantise(weight: Tensor, levels: str, bits: int) -> Tensor:

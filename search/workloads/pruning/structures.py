@@ -113,6 +113,7 @@ def _pattern(weight: Tensor, kept: int, units: int, pool: int) -> Tensor:
     kernels = weight.flatten(2).square().reshape(-1, units)
     own = torch.zeros_like(kernels, dtype=torch.bool)
     own.scatter_(1, kernels.topk(kept, dim=1).indices, True)
+    patterns: Tensor
     patterns, count = torch.unique(own, dim=0, return_counts=True)
     order = torch.sort(count, descending=True, stable=True).indices
     patterns = patterns[order[:pool]]

@@ -70,3 +70,12 @@ def test_names() -> None:
     for wrong in ("fixed:4", "fixed:0", "fixed:x", "best"):
         with pytest.raises(ConfigError, match="unknown policy"):
             policy_named(wrong, 3)
+
+
+def test_answer_first_is_safe_and_then_tries_what_most_is_won_by(situation: Situation) -> None:
+    policy = policy_named("answer_first", 3)
+    assert policy.choose(replace(situation, left_s=0.01)) == 0
+    plenty = replace(situation, answered=0, outlook_w=[1.0] * 4)
+    assert policy.choose(plenty) == 2
+    assert policy.choose(replace(plenty, answered=2)) is None
+    assert policy.choose(replace(situation, answered=0, outlook_w=[0.0] * 4)) is None
