@@ -7,6 +7,7 @@ a killed and resumed run goes on as the uninterrupted one would have.
 
 from __future__ import annotations
 
+import itertools
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -87,8 +88,12 @@ class Learner(ABC):
         for trial in trials:
             self.start(trial.number, trial.point)
         ended = [t for t in trials if t.status != "running"]
-        # Those that a dead driver left were never told; they taught nothing, so they may come last.
-        for trial in sorted(ended, key=lambda t: t.memory.get("told", len(trials))):
+        # Those that a dead driver left have no place yet. The replay that first met them told them
+        # last, by number, and counted them; so in later ones they fill the gaps, by number.
+        taken = {t.memory["told"] for t in ended if "told" in t.memory}
+        gaps = (place for place in itertools.count() if place not in taken)
+        places = {t.number: t.memory["told"] if "told" in t.memory else next(gaps) for t in ended}
+        for trial in sorted(ended, key=lambda t: (places[t.number], t.number)):
             self.finish(trial)
 
     def _random(self, number: int, rng: random.Random) -> Point:

@@ -89,6 +89,20 @@ def test_trials_are_learnt_from_in_the_order_told(tools: Any) -> None:
     assert 6 not in live.learnt  # failed: nothing to learn
 
 
+def test_trials_that_a_dead_driver_left_keep_their_place_in_later_replays(tools: Any) -> None:
+    problem = Problem(tools.spaces["numerical"], ("min",), trials=60)
+    live, resumed, again = (Noting(problem) for _ in range(3))
+    open_: dict[int, Point] = {}
+    told = in_flight(live, tools, 0, 20, open_)
+    left = [tools.ended(n, point, (tools.loss(point),)) for n, point in open_.items()]
+    before = sorted([*told, *left], key=lambda t: t.number)  # done, but nobody was told
+    resumed.replay(before)
+    assert resumed.learnt[-len(left) :] == sorted(open_)
+    later = in_flight(resumed, tools, 20, 30, {})
+    again.replay([*before, *sorted(later, key=lambda t: t.number)])
+    assert again.learnt == resumed.learnt
+
+
 def test_a_repeat_is_replaced_by_a_neighbour_and_then_by_a_random_point(tools: Any) -> None:
     searcher = Noting(Problem(tools.spaces["numerical"], ("min",), trials=60))
     tools.run(searcher, 5)
