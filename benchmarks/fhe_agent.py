@@ -7,6 +7,10 @@ where a model is set. Three targets for each network: latency under precision, p
 latency, latency in little memory. The reference is the best of all chains and packings by the
 models, its first ones run. ResNet-20 and AlexNet are predicted only (Lattigo's rules and times).
 
+Latency is the model's: measured times change with what else a machine does. Precision and memory
+are measured. An encrypted run of a searcher that, as foretold, misses a demand by far or cannot
+come near the reference is charged and not done (``evidence: model``).
+
 Prints one JSON line per session; ``--output`` is added to and what it holds is not run again.
 ``--smoke`` takes seconds and proves only that it works.
 """

@@ -25,9 +25,17 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "encrypted_runs": _median([r["encrypted_runs"] for r in encrypted]),
             "mean_encrypted_runs": _mean([r["encrypted_runs"] for r in encrypted]),
             "runs_to_feasible": _median([r.get("runs_to_feasible") for r in encrypted]),
+            "over_reference": _median([_over(r) for r in own if r["feasible"]]),
             "seconds": _median([r["seconds"] for r in own]),
         }
     return found
+
+
+def _over(row: dict[str, Any]) -> float | None:
+    """The result over the reference, where time is wanted."""
+    if "latency" not in row["goal"][0] or not row["value"]:
+        return None
+    return float(row["value"] / row["reference"])
 
 
 def _median(values: list[Any]) -> float | None:
