@@ -4,9 +4,9 @@ Every step runs several modes on the same images. Weights are put on the grid of
 per step, and every mode multiplies its own mask onto them; the gradients of all modes add up in the
 shared weights, straight through the rounding. Biases are each mode's own.
 
-Source: Yu and Huang, Universally Slimmable Networks (ICCV 2019), for ``sandwich`` (sparsest, densest
-and one other mode in each step) and for sparser modes that learn from the densest one. That the
-loss is the mean of all modes' losses, and the shared integers, are ours.
+Source: Yu and Huang, Universally Slimmable Networks (ICCV 2019), for ``sandwich`` (sparsest,
+densest and one other mode in each step) and for sparser modes that learn from the densest one.
+That the loss is the mean of all modes' losses, and the shared integers, are ours.
 """
 
 from __future__ import annotations
