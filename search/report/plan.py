@@ -43,6 +43,25 @@ def kept_of(trial: Trial) -> dict[str, int]:
     }
 
 
+def layers_of(trial: Trial) -> list[tuple[str, str, float]]:
+    """(Site name, structure, share kept) of every entry of a pruning plan, in its order.
+
+    Reads ``candidate["payload"]["layers"]``, a list of ``{"site", "structure", "kept", "units"}``;
+    entries of another form are passed over.
+    """
+    candidate = trial.outcome.candidate if trial.outcome else None
+    payload = candidate.get("payload") if isinstance(candidate, Mapping) else None
+    entries = payload.get("layers") if isinstance(payload, Mapping) else None
+    found = []
+    for entry in entries if isinstance(entries, (list, tuple)) else ():
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("structure"), str):
+            continue
+        kept, units = entry.get("kept"), entry.get("units")
+        if isinstance(kept, int) and isinstance(units, int) and units > 0:
+            found.append((str(entry.get("site")), str(entry["structure"]), kept / units))
+    return found
+
+
 def operators_along(trial: Trial, sites: Sequence[Site]) -> list[str]:
     """The operator at each site in execution order; sites without a choice keep their own."""
     choices = choices_of(trial)
@@ -63,8 +82,12 @@ def is_original(operator: str, site: Site) -> bool:
 def plan_summary(trial: Trial) -> str:
     """The plan as counts, such as ``5 × relu + 4 × x2act + 1 × avg``; empty without a plan.
 
-    Masked sites are counted by their operator, and followed by the elements that all masks keep.
+    Masked sites are counted by their operator, and followed by the elements that all masks keep. Of
+    a pruning plan: what each layer keeps, such as ``fc1: 0.9 % (element)``.
     """
+    layers = layers_of(trial)
+    if layers:
+        return ", ".join(f"{site}: {100 * keep:.3g} % ({what})" for site, what, keep in layers)
     counts = Counter(choices_of(trial).values())
     text = " + ".join(f"{count} × {operator}" for operator, count in counts.most_common())
     kept = kept_of(trial)

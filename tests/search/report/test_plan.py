@@ -8,6 +8,7 @@ from search.report.plan import (
     choices_of,
     is_original,
     kept_of,
+    layers_of,
     operators_along,
     plan_summary,
     searched,
@@ -65,3 +66,16 @@ def test_what_masks_keep_is_read_and_summed(make):
     assert kept_of(masked(make)) == {"stem.act": 7}
     assert plan_summary(masked(make)) == "1 × relu/poly2 + 1 × relu, masks keep 7"
     assert kept_of(make.study(trials=1).trials[0]) == {}
+
+
+def test_a_pruning_plan_says_what_each_layer_keeps(make):
+    layers = [
+        {"site": "conv1", "structure": "filter", "kept": 5, "units": 20},
+        {"site": "fc1", "structure": "element", "kept": 9, "units": 1000},
+        {"site": "fc2", "unit": "block", "kept": 1, "units": 2},
+        {"site": "fc3", "structure": "element", "kept": 1, "units": 0},
+        7,
+    ]
+    trial = with_candidate(make.study(trials=1).trials[0], {"payload": {"layers": layers}})
+    assert layers_of(trial) == [("conv1", "filter", 0.25), ("fc1", "element", 0.009)]
+    assert plan_summary(trial) == "conv1: 25 % (filter), fc1: 0.9 % (element)"
