@@ -146,8 +146,6 @@ def method_of(workload: Any, job: Job) -> Any:
     from search.methods.pruning.progressive import ProgressiveAdmm
 
     name, options = job.arm.split("+")[0], dict(job.options)
-    if name == "purified":
-        options["purify"] = {"most_loss": 0.1}
     if name in ("gradual", "one_shot"):
         return MagnitudePruning(workload, way=name, **options)
     return (ProgressiveAdmm if name == "progressive" else Admm)(workload, **options)
@@ -175,6 +173,9 @@ def run(job: Job) -> dict[str, Any]:
         rung = Fidelity("full", 0, {"epochs": job.scale.epochs})
         plan = plan_of(workload, job)
         made = method_of(workload, job).produce(OnePlan(plan), {}, rung, ctx, None)
+        extra: dict[str, Any] = {}
+        if job.arm == "purified":
+            made, extra = purified(made, workload, ctx)
         network = network_of(workload, plan, made.weights)
         accuracy = {}
         for name in ("validation", "test"):
@@ -189,8 +190,34 @@ def run(job: Job) -> dict[str, Any]:
         "dense_test_accuracy": round(100.0 * dense / len(data.test), 3),
         "unit": "%", "evidence": "measured", "epochs": job.scale.epochs,
         "counted": {m.metric: round(m.value, 3) for m in counted},
-        "notes": ctx.notes, "cpu_seconds": round(time.process_time() - started, 1),
+        "notes": ctx.notes, **extra, "cpu_seconds": round(time.process_time() - started, 1),
     }  # fmt: skip
+
+
+def purified(made: Any, workload: Any, ctx: Any) -> tuple[Any, dict[str, Any]]:
+    """The candidate without nearly empty groups and unused paths; blocks before and after."""
+    from evaluators.accuracy import count_correct
+    from evaluators.pruning.crossbar import Crossbar
+    from evaluators.pruning.sparsity import Sparsity
+    from search.api.candidate import Candidate
+    from search.api.metric import Fidelity
+    from search.methods.pruning.options import Purification
+    from search.methods.pruning.purify import purify
+    from search.workloads.plan import network_of, save_weights
+
+    network = network_of(workload, made.payload, made.weights)
+    test = workload.data.test
+    before = 100.0 * count_correct(network, test, batch_size=500, device="cpu") / len(test)
+    for name, value in purify(network, workload, Purification(), ctx).items():
+        ctx.note(name, value)
+    path = save_weights(network, ctx.workdir / "purified.safetensors")
+    after = Candidate(made.kind, made.payload, path)
+    rung, found = Fidelity("full", 0), {}
+    for word, candidate in (("before", made), ("after", after)):
+        for evaluator in (Crossbar(workload.sites()), Sparsity(workload.sites())):
+            for m in evaluator.evaluate(candidate, rung, ctx):
+                found[f"{m.metric}_{word}"] = round(m.value, 4)
+    return after, {"purification": found, "test_accuracy_before": round(before, 3)}
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:
