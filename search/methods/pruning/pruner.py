@@ -18,7 +18,7 @@ from search.methods.pruning.options import PruningOptions
 from spaces.pruning.plan import PruningPlan, Schedule
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from search.api.protocols import Context, Space
     from search.methods.pruning.masks import Masks
@@ -35,7 +35,6 @@ class PruningTask:
         epochs: for pruning, retraining not among them.
         learning_rate: of the weights.
         ctx: surroundings of the trial.
-        soft_targets: the teacher's logits, or None.
     """
 
     network: nn.Module
@@ -43,7 +42,6 @@ class PruningTask:
     epochs: float
     learning_rate: float
     ctx: Context
-    soft_targets: Tensor | None
 
 
 class PruningMethod(ABC):
@@ -117,7 +115,7 @@ class PruningMethod(ABC):
 
         epochs = _epochs(fidelity, self.name)
         rate = self._knobs.value("learning_rate", point)
-        teacher, soft_targets = self._students.teacher(ctx)
+        teacher, _ = self._students.teacher(ctx)
         if warm is not None and warm.weights is not None:
             network = load_student(teacher.network, {}, self._students.sites, warm.weights)
             self._retrain_only(network.to(ctx.device), warm.payload, epochs, rate, ctx)
@@ -135,13 +133,11 @@ class PruningMethod(ABC):
         network = student(teacher.network, {}, self._students.sites, c=1.0).to(ctx.device)
         levels = self._config.quantise_share * epochs if plan.levels else 0.0
         retrain = self._config.retrain_share * (epochs - levels)
-        task = PruningTask(network, plan, epochs - levels - retrain, rate, ctx, soft_targets)
+        task = PruningTask(network, plan, epochs - levels - retrain, rate, ctx)
         masks = self.prune(task)
         self.retrain(network, masks, self.retrain_epochs(epochs - levels, retrain), rate, ctx)
         if self._config.purify is not None:
-            facts = purify(network, self._workload, self._config.purify, ctx)
-            for name, value in facts.items():
-                ctx.note(name, value)
+            _note(ctx, purify(network, self._workload, self._config.purify, ctx))
         if plan.levels:
             self._quantise(task, masks, levels)
         path = save_weights(network, ctx.workdir / "weights.safetensors")

@@ -78,7 +78,8 @@ def purify(
             high = middle - 1
     last = drop(low)
     assert isinstance(network, fx.GraphModule)  # workloads build these
-    zero_unused(network, tuple(workload.input_shape))
+    zero_unused(network.cpu(), tuple(workload.input_shape))
+    network.to(ctx.device)
     return {
         "purify_groups": f"{low} of {len(groups)}",
         "purify_weights": f"{before} -> {_nonzeros(weights)}",
