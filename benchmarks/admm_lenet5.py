@@ -302,7 +302,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if _paired(rows, a, b, ratio)
     }
     largest = {
-        arm: {f"{loss:g} points": _largest(rows, arm, loss) for loss in (0.5, 1.0)} for arm in arms
+        arm: {f"{loss:g} points": _largest(rows, arm, loss) for loss in (0.5, 1.0)}
+        for arm in arms
+        if len(table[arm]) > 1
     }
     dense = statistics.mean({r["seed"]: r["dense_test_accuracy"] for r in rows}.values())
     return {"claim": "admm_lenet5", "dense": round(dense, 2), "test_accuracy": table,
