@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -176,8 +175,8 @@ WITH_NETWORK = {
 }
 
 
-def test_a_study_with_a_network_is_checked_without_torch_and_quickly(shell: Any) -> None:
-    """Below 1.5 s of processor time once the network was met, in a process of its own."""
+def test_a_study_with_a_network_is_checked_without_torch(shell: Any) -> None:
+    """Once the network was met, in a process of its own, nothing heavy is loaded for it."""
     shell.write(WITH_NETWORK)
     first = shell.run("check", shell.config)
     assert first.exit_code == 0, first.stderr
@@ -191,11 +190,5 @@ def test_a_study_with_a_network_is_checked_without_torch_and_quickly(shell: Any)
         "except SystemExit as end: assert not end.code\n"
         "sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
     )
-    before = os.times()
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    after = os.times()
     assert run.returncode == 0, run.stderr
-    spent = (after.children_user - before.children_user) + (
-        after.children_system - before.children_system
-    )
-    assert spent < 1.5
