@@ -27,10 +27,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from search.testing.recorder import Recorder
 
 DENSITIES = (0.05, 0.1, 0.2, 0.4)
 RESULTS = Path(__file__).parent / "results" / "adapi.jsonl"
@@ -57,27 +59,6 @@ class Scale:
 FULL = Scale("resnet_tiny", "fashion_mini", 16, 24, 1, 4)
 SMOKE = Scale({"name": "resnet_tiny", "width": 4}, "digits", 2, 2, 0.5, 0.5, (0.1, 0.4))
 ARMS = ("adapi", "separate", "magnitude", "lamp")
-
-
-@dataclass
-class Recorder:
-    """The context of one training outside a study."""
-
-    seed: int
-    workdir: Path
-    device: str = "cpu"
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    def report(self, step: int, **values: float) -> None:
-        """Nobody watches."""
-
-    def note(self, name: str, value: object) -> None:
-        """Keep what was spent."""
-        self.notes[name] = value
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
 
 
 def workload_of(scale: Scale) -> Any:
@@ -133,7 +114,7 @@ def train(
     space = ReluPlacement(workload.sites(), "pixel", activations=("relu", "identity"))
     found: dict[str, Any] = {"test": [], "validation": [], "relus": [], "weights": []}
     with tempfile.TemporaryDirectory(prefix="adapi-") as folder:
-        ctx = Recorder(seed, Path(folder))
+        ctx = Recorder(Path(folder), seed)
         rung = Fidelity("train", 0, {"mask_epochs": masks, "member_epochs": each})
         method = AdaPI(workload, densities=tuple(densities), **options)
         made = method.produce(space, {}, rung, ctx, None)
@@ -227,7 +208,7 @@ def main() -> None:
     from search.methods.teacher import load_teacher
 
     with tempfile.TemporaryDirectory(prefix="adapi-teacher-") as folder:
-        load_teacher(workload_of(scale), Recorder(0, Path(folder)))  # once, before the processes
+        load_teacher(workload_of(scale), Recorder(Path(folder)))  # once, before the processes
     jobs = [(scale, arm, seed) for seed in seeds for arm in ARMS]
     rows = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:

@@ -29,10 +29,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from search.testing.recorder import Recorder
 
 RESULTS = Path(__file__).parent / "results" / "eve.jsonl"
 PROFILE = "external_fram"
@@ -89,27 +91,6 @@ SMOKE = Scale(
     draws=1,
 )
 ARMS = ("eve", "separate")
-
-
-@dataclass
-class Recorder:
-    """The context of one training outside a study."""
-
-    seed: int
-    workdir: Path
-    device: str = "cpu"
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    def report(self, step: int, **values: float) -> None:
-        """Nobody watches."""
-
-    def note(self, name: str, value: object) -> None:
-        """Keep what was spent."""
-        self.notes[name] = value
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
 
 
 def workload_of(scale: Scale) -> Any:
@@ -183,7 +164,7 @@ def train(
     space, point = family_of(workload, shares)
     found: dict[str, Any] = {"test": [], "validation": []}
     with tempfile.TemporaryDirectory(prefix="eve-") as folder:
-        ctx = Recorder(seed, Path(folder))
+        ctx = Recorder(Path(folder), seed)
         rung = Fidelity("train", 0, {"epochs": scale.epochs})
         made = Eve(workload, **options).produce(space, point, rung, ctx, None)
         for member in made.members:
@@ -340,7 +321,7 @@ def main() -> None:
     from search.methods.teacher import load_teacher
 
     with tempfile.TemporaryDirectory(prefix="eve-teacher-") as folder:
-        load_teacher(workload_of(scale), Recorder(0, Path(folder)))  # once, before the processes
+        load_teacher(workload_of(scale), Recorder(Path(folder)))  # once, before the processes
     known = {(r["arm"], r["seed"]): r for r in read(options.out) if "arm" in r}
     jobs = [(scale, a, s, options.options) for s in seeds for a in ARMS]
     rows = [known[arm, seed] for _, arm, seed, _ in jobs if (arm, seed) in known]

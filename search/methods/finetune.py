@@ -306,3 +306,19 @@ class TrainsStudents:
             channels_last=o.channels_last,
             bf16=o.bf16,
         )
+
+
+def epochs_of(fidelity: Fidelity, method: str) -> float:
+    """The rung's budget of ``epochs``.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    epochs = fidelity.budget.get("epochs")
+    if epochs is None:
+        raise ConfigError(
+            f"rung {fidelity.name!r}: {method} needs a budget of epochs "
+            f"(got {', '.join(fidelity.budget) or 'no budget'})",
+            path="ladder",
+        )
+    return epochs

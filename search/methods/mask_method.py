@@ -18,7 +18,7 @@ from search.api.candidate import Candidate
 from search.api.domain import Param, Point
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.metric import Fidelity
-from search.methods.finetune import TrainingOptions, TrainsStudents
+from search.methods.finetune import TrainingOptions, TrainsStudents, epochs_of
 from search.methods.knobs import Knob, Knobs
 from spaces.masking import Maskable, Masking
 
@@ -186,7 +186,7 @@ class MaskMethod(ABC):
             InfeasibleCandidate: the budget is negative, or above the network's ReLUs.
             EvaluationError: training diverged.
         """
-        epochs = _epochs(fidelity, self.name)
+        epochs = epochs_of(fidelity, self.name)
         if warm is None:
             warm, spent = self._masked(point, epochs, ctx, space)
             epochs -= spent
@@ -277,17 +277,6 @@ def masking_of(space: Any, method: str) -> Masking:
             path="space",
         )
     return space.masking
-
-
-def _epochs(fidelity: Fidelity, method: str) -> float:
-    epochs = fidelity.budget.get("epochs")
-    if epochs is None:
-        raise ConfigError(
-            f"rung {fidelity.name!r}: {method} needs a budget of epochs "
-            f"(got {', '.join(fidelity.budget) or 'no budget'})",
-            path="ladder",
-        )
-    return epochs
 
 
 def _equal_scores(masking: Masking) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from search.api.candidate import Candidate
 from search.api.domain import Param, Point
 from search.api.errors import ConfigError, EvaluationError
 from search.api.metric import Fidelity
-from search.methods.finetune import TrainsStudents
+from search.methods.finetune import TrainsStudents, epochs_of
 from search.methods.knobs import Knobs
 from search.methods.pruning.options import PruningOptions
 from spaces.pruning.plan import PruningPlan, Schedule
@@ -113,7 +113,7 @@ class PruningMethod(ABC):
         from search.methods.students import load_student
         from search.workloads.plan import save_weights
 
-        epochs = _epochs(fidelity, self.name)
+        epochs = epochs_of(fidelity, self.name)
         rate = self._knobs.value("learning_rate", point)
         teacher, _ = self._students.teacher(ctx)
         if warm is not None and warm.weights is not None:
@@ -230,14 +230,3 @@ class PruningMethod(ABC):
 def _note(ctx: Context, facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         ctx.note(name, value)
-
-
-def _epochs(fidelity: Fidelity, method: str) -> float:
-    epochs = fidelity.budget.get("epochs")
-    if epochs is None:
-        raise ConfigError(
-            f"rung {fidelity.name!r}: {method} needs a budget of epochs "
-            f"(got {', '.join(fidelity.budget) or 'no budget'})",
-            path="ladder",
-        )
-    return epochs
