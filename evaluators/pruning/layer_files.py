@@ -15,7 +15,7 @@ from evaluators.pruning.sparse_file import FLOAT_BITS, StoredLayer, dense_bits, 
 from spaces.pruning.plan import PruningPlan
 
 if TYPE_CHECKING:
-    from torch import fx, nn
+    from torch import fx
 
 SPARSE, LOADER, TABLE = "sparse.safetensors", "load_sparse.py", "layers.json"
 
@@ -50,7 +50,9 @@ def _sparse(
 ) -> dict[str, StoredLayer]:
     """Layer -> how its weight is stored."""
     state = {name: value.numpy() for name, value in network.state_dict().items()}
-    wanted = dict.fromkeys(_weights(network), FLOAT_BITS)
+    from search.workloads.nested import shared_weights
+
+    wanted = dict.fromkeys(shared_weights(network), FLOAT_BITS)
     for entry in plan.levels:
         name = f"{entry.site}.weight"
         found = len(np.unique(state[name])) - int((state[name] == 0).any())
@@ -63,14 +65,6 @@ def _sparse(
             )
     stored = write_sparse(state, wanted, file)
     return {name.removesuffix(".weight"): layer for name, layer in stored.items()}
-
-
-def _weights(network: nn.Module) -> list[str]:
-    """Names of the weights of convolutions and linear layers."""
-    from torch import nn
-
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    return [f"{name}.weight" for name, m in network.named_modules() if isinstance(m, kinds)]
 
 
 def _table(

@@ -57,11 +57,13 @@ class Admm(PruningMethod):
 
 
 def tightening(rounds: int) -> list[float]:
-    """Share of the final zeros at the end of each round: 1 - (1 - t)^3, as in gradual pruning.
+    """Share of the final zeros at the end of each round, as in gradual pruning.
 
     Two rounds drop 88 % in the first: about as many as rounds of equal ratios would.
     """
-    return [1 - (1 - number / rounds) ** 3 for number in range(1, rounds + 1)]
+    from search.methods.pruning.masks import cubic
+
+    return [cubic(number / rounds) for number in range(1, rounds + 1)]
 
 
 def _whole(weight: Tensor) -> Tensor:

@@ -27,13 +27,11 @@ class MagnitudePruning(PruningMethod):
 
     def prune(self, task: PruningTask) -> Masks:
         """At once, or by the cubic schedule."""
-        from search.methods.pruning.masks import Gradual, harden, layer_weights, nonzero_masks
+        from search.methods.pruning.masks import Gradual, harden, layer_weights
         from search.methods.pruning.projections import pruning_projections
 
         assert isinstance(self._config, MagnitudeOptions)
         pool = self._config.pool
-        if self._config.way == "one_shot":
-            return harden(task.network, pruning_projections(task.plan, pool=pool))
 
         def tighten(done: float) -> Mapping[str, Projection]:
             return pruning_projections(sparser(task.plan, done), pool=pool)
@@ -45,13 +43,13 @@ class MagnitudePruning(PruningMethod):
         self.train(
             task.network, task.epochs, task.learning_rate, task.ctx, hooks, "prune", constant=True
         )
-        harden(task.network, pruning_projections(task.plan, pool=pool))
-        return nonzero_masks(task.network)
+        return harden(task.network, tighten(1.0))
 
-    def retrain_epochs(self, epochs: float, retrain: float) -> float:
-        """All of them where pruning takes none."""
+    @property
+    def retrain_share(self) -> float:
+        """All where pruning is done at once."""
         assert isinstance(self._config, MagnitudeOptions)
-        return epochs if self._config.way == "one_shot" else retrain
+        return 1.0 if self._config.way == "one_shot" else super().retrain_share
 
 
 def sparser(plan: PruningPlan, done: float) -> PruningPlan:

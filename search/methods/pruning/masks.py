@@ -76,6 +76,14 @@ class Masked:
             self._weights[site].copy_(torch.where(mask, value, self._weights[site]))
 
 
+def cubic(done: float) -> float:
+    """Share of the final zeros when ``done`` of the way, from 0 to 1, is gone: 1 - (1 - done)^3.
+
+    Source: Zhu and Gupta, To Prune, or Not to Prune (2017).
+    """
+    return 1 - (1 - done) ** 3
+
+
 class Gradual:
     """Hooks of a training that prune step by step to ever sparser structures.
 
@@ -87,8 +95,7 @@ class Gradual:
         steps: of the training; the last pruning is in its last step.
         every: steps between two prunings.
 
-    Source: Zhu and Gupta, To Prune, or Not to Prune (2017): the cubic schedule
-        s_t = s (1 - (1 - t)^3).
+    Source: as :func:`cubic`.
     """
 
     def __init__(
@@ -113,8 +120,7 @@ class Gradual:
             self._weights[site].mul_(mask)
         if (step + 1) % self._every and step + 1 < self._steps:
             return
-        done = (step + 1) / self._steps
-        for site, project in self._tighten(1 - (1 - done) ** 3).items():
+        for site, project in self._tighten(cubic((step + 1) / self._steps)).items():
             kept = project(self._weights[site])
             self._masks[site] = kept != 0
             self._weights[site].copy_(kept)

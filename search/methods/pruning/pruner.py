@@ -132,20 +132,22 @@ class PruningMethod(ABC):
 
         network = student(teacher.network, {}, self._students.sites, c=1.0).to(ctx.device)
         levels = self._config.quantise_share * epochs if plan.levels else 0.0
-        retrain = self._config.retrain_share * (epochs - levels)
+        retrain = self.retrain_share * (epochs - levels)
         task = PruningTask(network, plan, epochs - levels - retrain, rate, ctx)
-        masks = self.prune(task)
-        self.retrain(network, masks, self.retrain_epochs(epochs - levels, retrain), rate, ctx)
+        self.retrain(network, self.prune(task), retrain, rate, ctx)
         if self._config.purify is not None:
             _note(ctx, purify(network, self._workload, self._config.purify, ctx))
         if plan.levels:
-            self._quantise(task, masks, levels)
+            from search.methods.pruning.quantise import quantise_network
+
+            _note(ctx, quantise_network(task, levels, self))
         path = save_weights(network, ctx.workdir / "weights.safetensors")
         return Candidate(self._students.kind(space), plan, weights=path)
 
-    def retrain_epochs(self, epochs: float, retrain: float) -> float:
-        """Epochs of retraining, of ``epochs`` in all; ``retrain`` is the option's share."""
-        return retrain
+    @property
+    def retrain_share(self) -> float:
+        """Share of the epochs of pruning and retraining that retrains."""
+        return self._config.retrain_share
 
     def retrain(
         self, network: nn.Module, masks: Masks, epochs: float, learning_rate: float, ctx: Context
@@ -217,14 +219,6 @@ class PruningMethod(ABC):
                 "that trains"
             )
         self.retrain(network, nonzero_masks(network), epochs, rate, ctx)
-
-    def _quantise(self, task: PruningTask, masks: Masks, epochs: float) -> None:
-        from search.methods.pruning.masks import nonzero_masks
-        from search.methods.pruning.quantise import quantise_network
-
-        masks = {**masks, **nonzero_masks(task.network)}
-        facts = quantise_network(task, masks, epochs, self)
-        _note(task.ctx, facts)
 
 
 def _note(ctx: Context, facts: Mapping[str, Any]) -> None:

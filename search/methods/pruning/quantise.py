@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from search.methods.pruning.duals import Admm
-from search.methods.pruning.masks import Masked, Masks, layer_weights
+from search.methods.pruning.masks import Masked, layer_weights, nonzero_masks
 from search.methods.pruning.projections import level_projections
 from search.workloads.pruning.levels import best_interval, multiples, nearest_level
 from spaces.pruning.plan import LayerLevels
@@ -28,14 +28,11 @@ _FROZEN = (0.5, 0.75, 0.9)
 """Shares of the weights that are frozen before each further training; the rest follows."""
 
 
-def quantise_network(
-    task: PruningTask, masks: Masks, epochs: float, method: PruningMethod
-) -> dict[str, Any]:
-    """Move the kept weights of ``task.network`` onto the plan's levels, in place.
+def quantise_network(task: PruningTask, epochs: float, method: PruningMethod) -> dict[str, Any]:
+    """Move the weights of ``task.network`` that are not zero onto the plan's levels, in place.
 
     Args:
         task: network and plan.
-        masks: layer -> kept weights; dropped ones stay zero.
         epochs: for all of it.
         method: trains.
 
@@ -45,7 +42,7 @@ def quantise_network(
     Raises:
         EvaluationError: training diverged.
     """
-    weights = layer_weights(task.network)
+    weights, masks = layer_weights(task.network), nonzero_masks(task.network)
     admm_epochs = _ADMM_SHARE * epochs
     duals = Admm(
         weights, [level_projections(task.plan)], task.plan.schedule,
