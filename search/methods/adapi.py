@@ -10,16 +10,14 @@ Source: AdaPI (ICCAD 2024). Where the defaults depart from it, and why: docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search.api.candidate import Candidate
-from search.api.domain import Param, Point
+from search.api.domain import Point
 from search.api.errors import ConfigError
 from search.api.metric import Fidelity
 from search.methods.adapi_options import AdaPIConfig
-from search.methods.finetune import TrainsStudents
-from search.methods.knobs import Knobs
+from search.methods.finetune import StudentMethod
 from search.methods.mask_method import masking_of
 from spaces.masking import Masking
 from spaces.nested import NestedPlan
@@ -43,7 +41,7 @@ WEIGHTS = "nested.safetensors"
 """Name of the one artefact among a trial's files."""
 
 
-class AdaPI:
+class AdaPI(StudentMethod[AdaPIConfig]):
     """Nested networks for a ladder of densities, in one set of weights; one trial gives them all.
 
     Budgets of a rung: ``mask_epochs`` (passes over the training split that learn the scores; 0
@@ -58,26 +56,10 @@ class AdaPI:
         ConfigError: there is no workload.
     """
 
+    name = "adapi"
     Config: ClassVar[type[AdaPIConfig]] = AdaPIConfig
+    knobs = _KNOBS
     decides_space = True
-
-    def __init__(self, workload: Any, config: AdaPIConfig | None = None, **options: Any) -> None:
-        self._config = config or AdaPIConfig(**options)
-        self._knobs = Knobs(self._config, _KNOBS)
-        self._students = TrainsStudents(workload, self._config, "adapi")
-
-    @classmethod
-    def from_config(cls, config: AdaPIConfig, workload: Any) -> Self:
-        """The method for ``workload``.
-
-        Raises:
-            ConfigError: there is no workload.
-        """
-        return cls(workload, config)
-
-    def params(self) -> Sequence[Param]:
-        """The options given as domains."""
-        return self._knobs.params()
 
     def estimate(self, fidelity: Fidelity) -> float | None:
         """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
@@ -85,10 +67,6 @@ class AdaPI:
         # Comparing maps runs the teacher beside the student.
         each = 1.6 if self._config.attention else 1.0
         return self._students.estimate(each * (fidelity.budget.get("mask_epochs", 0.0) + members))
-
-    def prepare(self, ctx: Context) -> None:
-        """Train the original network, or read it from the cache."""
-        self._students.prepare(ctx)
 
     def produce(
         self,

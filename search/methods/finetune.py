@@ -6,8 +6,9 @@ Random placement and every black-box searcher use it; PolyMPCNet uses its parts.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,6 +53,9 @@ class RecipeOptions(BaseModel):
     bf16: bool = Field(False, description="bfloat16 autocast; quicker for wide networks only")
 
 
+Options = TypeVar("Options", bound=RecipeOptions)
+
+
 class TrainingOptions(RecipeOptions):
     """Options of fine-tuning networks in which polynomials take the place of activations."""
 
@@ -71,7 +75,51 @@ class FinetuneConfig(TrainingOptions):
     """Options of ``method: {name: finetune}``."""
 
 
-class Finetune:
+class StudentMethod(ABC, Generic[Options]):
+    """A method whose candidates start from the workload's trained network.
+
+    Args:
+        workload: network, data and teacher.
+        config: options; or give them as keywords.
+
+    Raises:
+        ConfigError: there is no workload.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    knobs: ClassVar[tuple[str, ...]]
+    """Options that may be given as domains, for the outer searcher."""
+
+    def __init__(self, workload: Any, config: Options | None = None, **options: Any) -> None:
+        self._config: Options = config or self.Config(**options)
+        self._knobs = Knobs(self._config, self.knobs)
+        self._workload = workload
+        self._students = TrainsStudents(workload, self._config, self.name)
+
+    @classmethod
+    def from_config(cls, config: Options, workload: Any) -> Self:
+        """The method for ``workload``.
+
+        Raises:
+            ConfigError: there is no workload.
+        """
+        return cls(workload, config)
+
+    @abstractmethod
+    def estimate(self, fidelity: Fidelity) -> float | None:
+        """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
+
+    def params(self) -> Sequence[Param]:
+        """The options given as domains."""
+        return self._knobs.params()
+
+    def prepare(self, ctx: Context) -> None:
+        """Train the original network, or read it from the cache."""
+        self._students.prepare(ctx)
+
+
+class Finetune(StudentMethod[FinetuneConfig]):
     """Builds the plan of the point and fine-tunes it from the original network's weights.
 
     Budgets of a rung: ``finetune_epochs`` (passes over the training split), or
@@ -86,36 +134,16 @@ class Finetune:
         ConfigError: there is no workload.
     """
 
+    name = "finetune"
     Config: ClassVar[type[FinetuneConfig]] = FinetuneConfig
+    knobs = ("learning_rate", "polynomial_scale")
     decides_space = False
-
-    def __init__(self, workload: Any, config: FinetuneConfig | None = None, **options: Any) -> None:
-        self._config = config or FinetuneConfig(**options)
-        self._knobs = Knobs(self._config, ("learning_rate", "polynomial_scale"))
-        self._students = TrainsStudents(workload, self._config, "finetune")
-
-    @classmethod
-    def from_config(cls, config: FinetuneConfig, workload: Any) -> Self:
-        """The method for ``workload``.
-
-        Raises:
-            ConfigError: there is no workload.
-        """
-        return cls(workload, config)
-
-    def params(self) -> Sequence[Param]:
-        """The options given as domains."""
-        return self._knobs.params()
 
     def estimate(self, fidelity: Fidelity) -> float | None:
         """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
         budget = fidelity.budget
         epochs = budget.get("finetune_epochs")
         return self._students.estimate(epochs, images=budget.get("gradient_evaluations", 0.0))
-
-    def prepare(self, ctx: Context) -> None:
-        """Train the original network, or read it from the cache."""
-        self._students.prepare(ctx)
 
     def produce(
         self,

@@ -7,19 +7,19 @@ fine-tuning. So methods can be compared in one study at equal training.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from search.api.candidate import Candidate
-from search.api.domain import Param, Point
+from search.api.domain import Point
 from search.api.errors import ConfigError, InfeasibleCandidate
 from search.api.metric import Fidelity
-from search.methods.finetune import TrainingOptions, TrainsStudents, epochs_of
-from search.methods.knobs import Knob, Knobs
+from search.methods.finetune import StudentMethod, TrainingOptions, epochs_of
+from search.methods.knobs import Knob
 from spaces.masking import Maskable, Masking
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Masks:
     facts: Mapping[str, Any] | None = None
 
 
-class MaskMethod(ABC):
+class MaskMethod(StudentMethod[StudentOptions]):
     """A method that finds which ReLU elements stay, within a budget, and fine-tunes the network.
 
     Budget of a rung: ``epochs``, passes over the training split, for masks and fine-tuning
@@ -118,24 +118,9 @@ class MaskMethod(ABC):
         ConfigError: there is no workload.
     """
 
-    name: ClassVar[str]
     Config: ClassVar[type[StudentOptions]] = MaskOptions
     knobs: ClassVar[tuple[str, ...]] = ("relu_budget", "learning_rate", "polynomial_scale")
     decides_space = True
-
-    def __init__(self, workload: Any, config: StudentOptions | None = None, **options: Any) -> None:
-        self._config = config or self.Config(**options)
-        self._knobs = Knobs(self._config, self.knobs)
-        self._students = TrainsStudents(workload, self._config, self.name)
-
-    @classmethod
-    def from_config(cls, config: StudentOptions, workload: Any) -> Self:
-        """The method for ``workload``.
-
-        Raises:
-            ConfigError: there is no workload.
-        """
-        return cls(workload, config)
 
     @abstractmethod
     def find(self, task: MaskTask) -> Masks:
@@ -159,17 +144,9 @@ class MaskMethod(ABC):
                 detail = "; ".join(v.detail for v in error.violations)
                 raise ConfigError(detail, path="method.relu_budget") from error
 
-    def params(self) -> Sequence[Param]:
-        """The options given as domains."""
-        return self._knobs.params()
-
     def estimate(self, fidelity: Fidelity) -> float | None:
         """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
         return self._students.estimate(fidelity.budget.get("epochs", 0.0))
-
-    def prepare(self, ctx: Context) -> None:
-        """Train the original network, or read it from the cache."""
-        self._students.prepare(ctx)
 
     def produce(
         self,

@@ -11,17 +11,17 @@ with ReLU count as the penalty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from search.api.candidate import Candidate
-from search.api.domain import Param, Point
+from search.api.domain import Point
 from search.api.errors import ConfigError
 from search.api.metric import Fidelity
-from search.methods.finetune import TrainingOptions, TrainsStudents
-from search.methods.knobs import Knob, Knobs
+from search.methods.finetune import StudentMethod, TrainingOptions
+from search.methods.knobs import Knob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ class PolyMPCNetConfig(TrainingOptions):
     )
 
 
-class PolyMPCNet:
+class PolyMPCNet(StudentMethod[PolyMPCNetConfig]):
     """Learns by gradient where ReLU and max pooling are worth their cost; one trial per weight.
 
     Budgets of a rung: ``search_epochs`` (passes over the weights' half of the training split)
@@ -78,29 +78,11 @@ class PolyMPCNet:
         ConfigError: there is no workload.
     """
 
+    name = "polympcnet"
     Config: ClassVar[type[PolyMPCNetConfig]] = PolyMPCNetConfig
+    knobs = _KNOBS
     decides_space = True
-
-    def __init__(
-        self, workload: Any, config: PolyMPCNetConfig | None = None, **options: Any
-    ) -> None:
-        self._config = config or PolyMPCNetConfig(**options)
-        self._knobs = Knobs(self._config, _KNOBS)
-        self._students = TrainsStudents(workload, self._config, "polympcnet")
-        self._model: CostModel | None = None
-
-    @classmethod
-    def from_config(cls, config: PolyMPCNetConfig, workload: Any) -> Self:
-        """The method for ``workload``.
-
-        Raises:
-            ConfigError: there is no workload.
-        """
-        return cls(workload, config)
-
-    def params(self) -> Sequence[Param]:
-        """The options given as domains: at least ``latency_weight``, unless it is fixed."""
-        return self._knobs.params()
+    _model: CostModel | None = None
 
     def use_cost_models(self, models: Mapping[str, CostModel]) -> None:
         """Take the model of the penalised metric.
@@ -124,10 +106,6 @@ class PolyMPCNet:
         passes = 0.5 * (2.0 if self._config.order == 1 else 4.84)
         epochs = budget.get("finetune_epochs", 0.0) + passes * budget.get("search_epochs", 0.0)
         return self._students.estimate(epochs)
-
-    def prepare(self, ctx: Context) -> None:
-        """Train the original network, or read it from the cache."""
-        self._students.prepare(ctx)
 
     def produce(
         self,

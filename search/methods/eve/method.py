@@ -12,16 +12,14 @@ modes of several sparsities that share weights, extracted at run time. How they 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search.api.candidate import Candidate
-from search.api.domain import Param, Point
+from search.api.domain import Point
 from search.api.errors import ConfigError
 from search.api.metric import Fidelity
 from search.methods.eve.options import EveConfig
-from search.methods.finetune import TrainsStudents
-from search.methods.knobs import Knobs
+from search.methods.finetune import StudentMethod
 from spaces.eve.family import ModeFamily
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ WEIGHTS = "modes.safetensors"
 """Name of the one artefact among a trial's files."""
 
 
-class Eve:
+class Eve(StudentMethod[EveConfig]):
     """Trains the modes of a family jointly in one set of weights.
 
     Budget of a rung: ``epochs``, passes over the training split in which every step trains all
@@ -48,26 +46,10 @@ class Eve:
         ConfigError: there is no workload.
     """
 
+    name = "eve"
     Config: ClassVar[type[EveConfig]] = EveConfig
+    knobs = ("learning_rate",)
     decides_space = False
-
-    def __init__(self, workload: Any, config: EveConfig | None = None, **options: Any) -> None:
-        self._config = config or EveConfig(**options)
-        self._knobs = Knobs(self._config, ("learning_rate",))
-        self._students = TrainsStudents(workload, self._config, "eve")
-
-    @classmethod
-    def from_config(cls, config: EveConfig, workload: Any) -> Self:
-        """The method for ``workload``.
-
-        Raises:
-            ConfigError: there is no workload.
-        """
-        return cls(workload, config)
-
-    def params(self) -> Sequence[Param]:
-        """The options given as domains."""
-        return self._knobs.params()
 
     def check_space(self, space: Space[Any]) -> None:
         """Refuse networks and spaces that it cannot work with, before anything is trained.
@@ -95,10 +77,6 @@ class Eve:
         before a teacher was trained.
         """
         return self._students.estimate(3 * fidelity.budget.get("epochs", 0.0))
-
-    def prepare(self, ctx: Context) -> None:
-        """Train the original network, or read it from the cache."""
-        self._students.prepare(ctx)
 
     def produce(
         self,

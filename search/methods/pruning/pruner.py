@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search.api.candidate import Candidate
-from search.api.domain import Param, Point
+from search.api.domain import Point
 from search.api.errors import ConfigError, EvaluationError
 from search.api.metric import Fidelity
-from search.methods.finetune import TrainsStudents, epochs_of
-from search.methods.knobs import Knobs
+from search.methods.finetune import StudentMethod, epochs_of
 from search.methods.pruning.options import PruningOptions
 from spaces.pruning.plan import PruningPlan, Schedule
 
@@ -44,7 +43,7 @@ class PruningTask:
     ctx: Context
 
 
-class PruningMethod(ABC):
+class PruningMethod(StudentMethod[PruningOptions]):
     """A method that prunes the teacher to the plan of a point and retrains it.
 
     Budget of a rung: ``epochs``, passes over the training split, for everything the method does;
@@ -59,40 +58,17 @@ class PruningMethod(ABC):
         ConfigError: there is no workload.
     """
 
-    name: ClassVar[str]
     Config: ClassVar[type[PruningOptions]] = PruningOptions
+    knobs = ("learning_rate",)
     decides_space = False
-
-    def __init__(self, workload: Any, config: PruningOptions | None = None, **options: Any) -> None:
-        self._config = config or self.Config(**options)
-        self._knobs = Knobs(self._config, ("learning_rate",))
-        self._workload = workload
-        self._students = TrainsStudents(workload, self._config, self.name)
-
-    @classmethod
-    def from_config(cls, config: PruningOptions, workload: Any) -> Self:
-        """The method for ``workload``.
-
-        Raises:
-            ConfigError: there is no workload.
-        """
-        return cls(workload, config)
 
     @abstractmethod
     def prune(self, task: PruningTask) -> Masks:
         """Train and prune ``task.network`` in place; the masks of what stays."""
 
-    def params(self) -> Sequence[Param]:
-        """The options given as domains."""
-        return self._knobs.params()
-
     def estimate(self, fidelity: Fidelity) -> float | None:
         """Seconds a trial takes on this rung of this host; None before a teacher was trained."""
         return self._students.estimate(fidelity.budget.get("epochs", 0.0))
-
-    def prepare(self, ctx: Context) -> None:
-        """Train the original network, or read it from the cache."""
-        self._students.prepare(ctx)
 
     def produce(
         self,
