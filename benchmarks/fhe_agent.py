@@ -316,6 +316,7 @@ def reference(
         "goal": [target.goal.minimise, *target.goal.demands], "reference": round(value, 4),
         **result(bench, lambda trial: bench.confirmed(trial), True), "value": round(value, 4),
         "judged": case._every.judged, "seconds": round(time.monotonic() - began, 1),
+        "times": case.base.components.metrics()[case.metric["latency"]].source,
     }  # fmt: skip
     rows.append(row)
     told(row, options.output)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluators.fhe.packed import PackedLinear, Term
-from evaluators.fhe.products import Products, place
+from evaluators.fhe.products import Products, period_of, place
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -34,6 +34,11 @@ class Placed:
         """The products."""
         return place(self.matrix, self.source, self.result, self.slots, self.sums)
 
+    @property
+    def period(self) -> int:
+        """Slots after which the diagonals repeat."""
+        return period_of(self.source, self.result, self.slots)
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -44,6 +49,11 @@ class Known:
     def __call__(self) -> Products:
         """The products."""
         return self.products
+
+    @property
+    def period(self) -> int:
+        """Slots after which the diagonals repeat."""
+        return self.products.period
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +126,7 @@ class Bias:
 def packed_linear(
     name: str,
     way: Evaluation,
-    make: Callable[[], Products],
+    make: Placed | Known,
     bias: np.ndarray,
     source: Layout,
     result: Layout,
@@ -151,8 +161,9 @@ def packed_linear(
     diagonals = Diagonals(make, keys, giants[order], sources, slots)
     early, values = way.split.early, Bias(bias, result, slots)
     return PackedLinear(
-        name, source, result, terms, way.folds, early, diagonals, values, way.fold_first
-    )
+        name, source, result, terms, way.folds, early, diagonals, values, way.fold_first,
+        make.period,
+    )  # fmt: skip
 
 
 def _keys(

@@ -64,6 +64,7 @@ class PackedLinear:
         bias: ``[result ciphertexts, slots]``.
         fold_first: whether folds come before rescaling: with one limb more, but each fold doubles
             the noise of what is folded, and before rescaling there is hardly any.
+        period: slots after which diagonals repeat; 0 if not known.
 
     Raises:
         ValueError: both ``early`` and ``fold_first``: what is rescaled cannot be folded before.
@@ -78,6 +79,7 @@ class PackedLinear:
     diagonal: Callable[[int], np.ndarray]
     bias: Callable[[], np.ndarray]
     fold_first: bool = False
+    period: int = 0
 
     def __post_init__(self) -> None:
         if self.early and self.fold_first:

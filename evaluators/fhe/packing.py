@@ -24,11 +24,8 @@ from evaluators.fhe.packed import PackedLinear, PackedNetwork
 from evaluators.fhe.prices import Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from evaluators.fhe.costs import OperationTimes
     from evaluators.fhe.graph import Graph
-    from evaluators.fhe.products import Products
     from spaces.ckks.params import CkksParams
 
 
@@ -130,7 +127,7 @@ def _assemble(graph: Graph, slots: int, choice: Choice) -> PackedNetwork:
         made = None
         if choice.input is not None and node.inputs[0] == first:
             made = choice.input.make(node.linear.matrix)
-        make: Callable[[], Products]
+        make: Placed | Known
         if made is None:
             make = Placed(node.linear.matrix, source, result, slots, way.sums)
         else:

@@ -104,9 +104,14 @@ def place(
         slot,
         np.asarray(matrix.data),
         modulus,
-        slots if result.ciphertexts > 1 else max(modulus, result.period),
+        period_of(source, result, slots),
         folds_of(bits),
     )
+
+
+def period_of(source: Layout, result: Layout, slots: int) -> int:
+    """Slots after which the diagonals of a map between two layouts repeat."""
+    return slots if result.ciphertexts > 1 else max(source.period, result.period)
 
 
 def folds_of(bits: int) -> tuple[int, ...]:

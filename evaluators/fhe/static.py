@@ -105,13 +105,12 @@ def report(
     """
     facts = facts_for(packed, params.drops)
     demands = demands or Demands()
-    # Whose levels are pairs' is followed exactly below.
     demands = replace(
         demands,
         depth=facts.depth,
         output_range=facts.output_range,
         faint_rotations=facts.faint_rotations,
-        pairs=None,
+        followed=True,  # below, prime by prime
     )
     found = list(violations(params, demands))
     logs = _logs(params)

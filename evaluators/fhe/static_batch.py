@@ -21,7 +21,6 @@ from spaces.ckks.rules import (
     LEAST_BITS,
     LEAST_HEADROOM,
     Demands,
-    least_weight_bits,
     scale_for,
     switched_bits,
 )
@@ -161,7 +160,6 @@ def static_batch(
         < max(LEAST_HEADROOM, 1.0 + float(np.log2(facts.output_range))),
         "imprecise": _weak_special(arrays, special, facts.faint_rotations)
         | (arrays.scale < scale_for(1, arrays.log_n)),
-        "scale_mismatch": _odd_scales(arrays),
         "no_primes": np.isnan(primes).any(axis=1) & ~outside,
     }
     for rule in broken(facts, logs, memory_limit_mb):
@@ -239,16 +237,3 @@ def _weak_special(arrays: ParamArrays, special: Array, faint: bool) -> Array:
         bits = switched_bits(scale, arrays.log_n, short)  # type: ignore[arg-type]
         weak |= (special == count) & (short > 0) & (bits < LEAST_BITS)
     return weak
-
-
-def _odd_scales(arrays: ParamArrays) -> Array:
-    """Whether squares or weights would be too faint; not told where the scale itself is.
-
-    With paired drops the rules that follow scales say it.
-    """
-    if arrays.drops == "paired":
-        return np.zeros(len(arrays), dtype=bool)
-    floor, least = scale_for(1, arrays.log_n), least_weight_bits(arrays.log_n)
-    levels, scale = arrays.levels, arrays.scale[:, None]
-    odd = (2 * scale - levels < floor) | (2 * levels - scale < least)
-    return np.asarray(((levels > 0) & odd).any(axis=1) & (arrays.scale >= floor))

@@ -22,8 +22,8 @@ from spaces.ckks.rules import (
     LEAST_BITS,
     LEAST_HEADROOM,
     expected_bits,
-    least_weight_bits,
     scale_for,
+    weight_floor,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Facts:
         weights: (limbs, diagonals) of each linear map.
         inputs: ciphertexts that the client sends.
         biases: linear node -> largest coefficient of its encoded bias.
+        periods: linear node -> slots after which its diagonals repeat.
         fitting: what must fit at the end: the largest coefficient of results on given inputs times
             :data:`~evaluators.fhe.headroom.MARGIN`, or the largest result known if none was given.
         extreme: largest coefficient of results on inputs made to be extreme; 0 if not known.
@@ -69,6 +70,7 @@ class Facts:
     weights: tuple[tuple[int, int], ...]
     inputs: int
     biases: Mapping[str, float]
+    periods: Mapping[str, int]
     fitting: float
     extreme: float
     flaws: tuple[tuple[FailureKind, str, float], ...]
@@ -147,6 +149,7 @@ def facts_of(
         weights=tuple((needed[n] + 1, len(li.terms)) for n, li in packed.linears.items()),
         inputs=packed.layouts[graph.nodes[0].name].ciphertexts,
         biases={name: largest_of_bias(packed, name) for name in packed.linears} if usable else {},
+        periods={name: li.period or packed.slots for name, li in packed.linears.items()},
         fitting=fitting,
         extreme=largest_coefficient(packed, extremes) if extreme else 0.0,  # type: ignore[arg-type]
         flaws=broken_by,
@@ -261,7 +264,6 @@ def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
         if not again:
             break
     floor = float(scale_for(1.0, logs.log_n))
-    least = float(least_weight_bits(logs.log_n))
     found = [_differ(name, gap) for name, gap in mismatch.items()]
     for node in facts.graph.nodes:
         scale, left = scales[node.name], totals[:, facts.needed[node.name] - 1]
@@ -271,6 +273,7 @@ def _scale_rules(facts: Facts, logs: Logs) -> list[Broken]:
         if node.kind == "polynomial":
             found.append(_outside(facts.graph, node, logs))
         if node.name in weights:
+            least = weight_floor(2 * facts.periods[node.name])
             found.append(_faint(node.name, weights[node.name], least, "encoded weights"))
     return found
 
@@ -345,7 +348,7 @@ def _overflow(node: Node, scale: Array, left: Array, size: float) -> Broken:
 def _faint(name: str, scale: Array, floor: float, what: str) -> Broken:
     def detail(i: int) -> str:
         return (
-            f"{name}: the scale of {what} is 2^{scale[i]:.2f}; at least 2^{floor:.0f} to stand out "
+            f"{name}: the scale of {what} is 2^{scale[i]:.2f}; at least 2^{floor:.3g} to stand out "
             "from noise. Nearest: primes of the levels of as many bits as the scale"
         )
 

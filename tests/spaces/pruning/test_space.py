@@ -3,7 +3,6 @@ import pickle
 import random
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -226,26 +225,6 @@ def test_repair_is_legal_idempotent_and_keeps_what_is_legal(
     digest = Candidate(made.kind, plan).digest
     again = made.decode(json.loads(json.dumps(to_plain(plan))))
     assert Candidate(made.kind, again).digest == digest
-
-
-def test_a_deep_network_takes_microseconds(deep: Any) -> None:
-    made = space(deep, structure=["filter", "column"], ratio=10)
-    rng = random.Random(0)
-    points = [sample_point(made.params(), rng) for _ in range(30)]
-
-    def fastest(call: Any, given: list[Point]) -> float:
-        times = []
-        for point in given:
-            began = time.process_time()
-            call(point)
-            times.append(time.process_time() - began)
-        return min(times)
-
-    legal = [made.repair(point) for point in points]
-    # Measured: 0.15 ms, 0.4 ms and 1.6 ms; the machine may be busy.
-    assert fastest(made.check, legal) < 1e-3
-    assert fastest(made.build, legal) < 3e-3
-    assert fastest(made.repair, points) < 8e-3
 
 
 def test_loads_without_torch() -> None:
