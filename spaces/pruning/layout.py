@@ -59,6 +59,7 @@ class Layout:
         options: names that ``structure`` chooses from.
         whole: weights of the layers that stay whole.
         total: weights of all layers.
+        ties: layers that must drop the same filters, where they drop any.
     """
 
     layers: tuple[Pruned, ...]
@@ -67,6 +68,7 @@ class Layout:
     options: tuple[str, ...]
     whole: int
     total: int
+    ties: tuple[tuple[str, ...], ...] = ()
 
 
 def lay_out(
@@ -130,6 +132,7 @@ def lay_out(
         tuple(options),
         sum(layer.weights for layer in layers if not usable[layer.name]),
         sum(layer.weights for layer in layers),
+        tuple(dict.fromkeys(partners.values())),
     )
 
 

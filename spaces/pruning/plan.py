@@ -94,11 +94,15 @@ class PruningPlan:
             each, a layer without an entry stays whole.
         levels: of the quantised layers, in execution order.
         schedule: of methods that have one.
+        ties: layers that drop the very same filters, since their results are added or multiplied:
+            only then can those filters really be taken out. All have an entry ``filter`` that keeps
+            equally many.
     """
 
     layers: tuple[LayerPruning, ...]
     levels: tuple[LayerLevels, ...] = ()
     schedule: Schedule = Schedule()
+    ties: tuple[tuple[str, ...], ...] = ()
 
     def as_mapping(self) -> dict[str, str]:
         """Site -> operator: none, since the network's operators stay as they are."""
@@ -166,8 +170,9 @@ class PruningPlan:
             schedule = Schedule(
                 int(given["rounds"]), float(given["rho_first"]), float(given["rho_last"])
             )
-            return cls(layers, levels, schedule)
-        except (KeyError, TypeError, ValueError) as error:
+            ties = tuple(tuple(map(str, tie)) for tie in data.get("ties", ()))
+            return cls(layers, levels, schedule, ties)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 "not a pruning plan (expected layers, levels and schedule; "
                 f"{type(error).__name__}: {error})"

@@ -160,7 +160,10 @@ class PruningRatio:
             for pruned, way in zip(self._layout.layers, ways, strict=True)
             for piece in pruned.ways[way]
         )
-        return PruningPlan(entries, self._quantised.chosen(point), self._scheduled.chosen(point))
+        fewer = {e.site for e in entries if e.structure == "filter"}
+        ties = tuple(tie for tie in self._layout.ties if fewer.issuperset(tie))
+        levels, schedule = self._quantised.chosen(point), self._scheduled.chosen(point)
+        return PruningPlan(entries, levels, schedule, ties)
 
     def point(self, plan: PruningPlan) -> Point:
         """A point that gives ``plan`` (inverse of ``build``); the ratio is not looked at.

@@ -13,8 +13,6 @@ from search.methods.pruning.options import AdmmOptions, PruningOptions
 from search.methods.pruning.pruner import PruningMethod, PruningTask
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from search.methods.pruning.masks import Masks
 
 
@@ -32,16 +30,14 @@ class Admm(PruningMethod):
         """Draw the weights to the structure, round by round, and map them onto it."""
         from search.methods.pruning.duals import Admm as Duals
         from search.methods.pruning.masks import harden, layer_weights
-        from search.methods.pruning.projections import pruning_projections
+        from search.methods.pruning.projections import structures_of
 
         assert isinstance(self._config, AdmmOptions)
         pool = self._config.pool
         schedule = self.schedule(task.plan, task.epochs)
-        target = pruning_projections(task.plan, pool=pool)
-        # A round's structure may keep all of a layer, which then has no projection in that round.
-        stages = [pruning_projections(sparser(task.plan, done), pool=pool)
+        target = structures_of(task.plan, pool=pool)
+        rounds = [structures_of(sparser(task.plan, done), pool=pool)
                   for done in tightening(schedule.rounds)]  # fmt: skip
-        rounds = [{site: stage.get(site, _whole) for site in target} for stage in stages]
         duals = Duals(
             layer_weights(task.network), rounds, schedule, self.steps(task.epochs),
             every=self._config.update_every,
@@ -64,7 +60,3 @@ def tightening(rounds: int) -> list[float]:
     from search.methods.pruning.masks import cubic
 
     return [cubic(number / rounds) for number in range(1, rounds + 1)]
-
-
-def _whole(weight: Tensor) -> Tensor:
-    return weight

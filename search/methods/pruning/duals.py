@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from search.api.errors import ConfigError
-from search.methods.pruning.projections import Projection
+from search.methods.pruning.projections import ConstraintSet
 from spaces.pruning.plan import Schedule
 
 
@@ -47,8 +47,8 @@ class Admm:
 
     Args:
         weights: layer -> weight; of a network on its device.
-        rounds: of each round, layer -> projection; layers without one are left alone. All name the
-            same layers.
+        rounds: what the weights are drawn to in each round. Layers that the last one leaves free
+            are left alone.
         schedule: gives rho, which rises geometrically from the first to the last step.
         steps: of the training.
         every: steps between two updates of Z and U.
@@ -62,7 +62,7 @@ class Admm:
     def __init__(
         self,
         weights: Mapping[str, nn.Parameter],
-        rounds: Sequence[Mapping[str, Projection]],
+        rounds: Sequence[ConstraintSet],
         schedule: Schedule,
         steps: int,
         *,
@@ -74,13 +74,12 @@ class Admm:
                 f"ADMM: expected rho above 0 and updates every 1 step or more (got rho "
                 f"{schedule.rho_first:g} to {schedule.rho_last:g}, every {every})"
             )
-        self._rounds = [dict(projections) for projections in rounds]
-        self._weights = {site: weights[site] for site in self._rounds[-1]}
+        self._rounds = list(rounds)
+        self._weights = {site: weights[site] for site in self._rounds[-1].sites}
         self._number = 0
         self._schedule, self._steps, self._every = schedule, max(1, steps), every
         self._free = {weights[site]: mask for site, mask in (free or {}).items()}
-        with torch.no_grad():
-            self._z = {s: self._rounds[0][s](w.detach()) for s, w in self._weights.items()}
+        self._z = self._nearest(self._weights)
         self._u = {s: torch.zeros_like(w.detach()) for s, w in self._weights.items()}
         self._change = dict.fromkeys(self._weights, 0.0)
 
@@ -115,21 +114,27 @@ class Admm:
         Args:
             scale: rho until now over rho from now on.
         """
+        found = self._nearest({s: w + self._u[s] for s, w in self._weights.items()})
         for site, weight in self._weights.items():
-            z = self._rounds[self._number][site](weight + self._u[site])
+            z = found[site]
             self._change[site] = float((z - self._z[site]).norm())
-            self._z[site] = z
             self._u[site] = (self._u[site] + weight - z) * scale
+        self._z = found
+
+    @torch.no_grad()
+    def _nearest(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Layer -> what the round's constraint set has nearest; its own where it is free."""
+        found = self._rounds[self._number].project(weights)
+        return {site: found.get(site, weight.detach().clone()) for site, weight in weights.items()}
 
     def _end_round(self, number: int) -> None:
         """Map the weights onto the structure of the round that ends, and take up the next one."""
-        for site, weight in self._weights.items():
-            kept = self._rounds[self._number][site](weight)
-            self._free[weight] = kept != 0
-            weight.copy_(kept)
+        for site, kept in self._nearest(self._weights).items():
+            self._free[self._weights[site]] = kept != 0
+            self._weights[site].copy_(kept)
             self._u[site] *= kept != 0
-            self._z[site] = self._rounds[number][site](kept)
         self._number = number
+        self._z = self._nearest(self._weights)
 
     @torch.no_grad()
     def residuals(self) -> Residuals:

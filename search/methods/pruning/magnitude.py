@@ -12,10 +12,8 @@ from search.methods.pruning.options import MagnitudeOptions, PruningOptions
 from search.methods.pruning.pruner import PruningMethod, PruningTask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from search.methods.pruning.masks import Masks
-    from search.methods.pruning.projections import Projection
+    from search.methods.pruning.projections import ConstraintSet
     from spaces.pruning.plan import PruningPlan
 
 
@@ -28,13 +26,13 @@ class MagnitudePruning(PruningMethod):
     def prune(self, task: PruningTask) -> Masks:
         """At once, or by the cubic schedule."""
         from search.methods.pruning.masks import Gradual, harden, layer_weights
-        from search.methods.pruning.projections import pruning_projections
+        from search.methods.pruning.projections import structures_of
 
         assert isinstance(self._config, MagnitudeOptions)
         pool = self._config.pool
 
-        def tighten(done: float) -> Mapping[str, Projection]:
-            return pruning_projections(sparser(task.plan, done), pool=pool)
+        def tighten(done: float) -> ConstraintSet:
+            return structures_of(sparser(task.plan, done), pool=pool)
 
         hooks = Gradual(
             layer_weights(task.network), tighten, self.steps(task.epochs),

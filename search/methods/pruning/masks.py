@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from search.methods.pruning.projections import Projection
+from search.methods.pruning.projections import ConstraintSet
 from search.workloads.nested import shared_weights
 
 Masks = dict[str, Tensor]
@@ -27,17 +27,20 @@ def nonzero_masks(network: nn.Module) -> Masks:
 
 
 @torch.no_grad()
-def harden(network: nn.Module, projections: Mapping[str, Projection]) -> Masks:
+def harden(network: nn.Module, structures: ConstraintSet) -> Masks:
     """Project the weights in place, and give the masks of what is left.
 
     Args:
         network: changed.
-        projections: layer -> projection onto a structure; others stay whole.
+        structures: of the layers that are pruned; others stay whole.
     """
     weights = layer_weights(network)
+    return _hardened(weights, structures)
+
+
+def _hardened(weights: Mapping[str, nn.Parameter], structures: ConstraintSet) -> Masks:
     masks = {}
-    for site, project in projections.items():
-        kept = project(weights[site])
+    for site, kept in structures.project(weights).items():
         masks[site] = kept != 0
         weights[site].copy_(kept)
     return masks
@@ -91,7 +94,7 @@ class Gradual:
 
     Args:
         weights: layer -> weight.
-        tighten: maker of the projections for a share of the way, from 0 to 1.
+        tighten: maker of the structures for a share of the way, from 0 to 1.
         steps: of the training; the last pruning is in its last step.
         every: steps between two prunings.
 
@@ -101,7 +104,7 @@ class Gradual:
     def __init__(
         self,
         weights: Mapping[str, nn.Parameter],
-        tighten: Callable[[float], Mapping[str, Projection]],
+        tighten: Callable[[float], ConstraintSet],
         steps: int,
         *,
         every: int,
@@ -120,7 +123,4 @@ class Gradual:
             self._weights[site].mul_(mask)
         if (step + 1) % self._every and step + 1 < self._steps:
             return
-        for site, project in self._tighten(cubic((step + 1) / self._steps)).items():
-            kept = project(self._weights[site])
-            self._masks[site] = kept != 0
-            self._weights[site].copy_(kept)
+        self._masks |= _hardened(self._weights, self._tighten(cubic((step + 1) / self._steps)))

@@ -11,6 +11,7 @@ E-RNN (HPCA 2019), the mean along each circulant diagonal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from search.api.errors import ConfigError
 from search.workloads.pruning.levels import quantise
-from search.workloads.pruning.structures import POOL, mask_of
+from search.workloads.pruning.structures import POOL, largest, mask_of, row_norms
 from spaces.pruning.plan import LayerLevels, LayerPruning, PruningPlan
 
 Projection = Callable[[Tensor], Tensor]
@@ -94,16 +95,72 @@ PROJECTIONS: Mapping[str, Callable[..., Projection]] = MappingProxyType(
 """Constraint -> maker of its projection, from an entry of a plan or (circulant) from the side."""
 
 
-def pruning_projections(plan: PruningPlan, *, pool: int = POOL) -> dict[str, Projection]:
-    """Layer -> projection onto what the plan keeps of it; whole layers have none."""
-    found: dict[str, list[Projection]] = {}
+@dataclass(frozen=True)
+class Tied:
+    """Layers that keep the same filters: those whose weights in all layers are largest together.
+
+    Nearest, since what a set of filters leaves out is the sum over the layers.
+
+    Args:
+        sites: the layers.
+        kept: filters that stay.
+    """
+
+    sites: tuple[str, ...]
+    kept: int
+
+    def project(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Layer -> its weight with the other filters zero."""
+        norms = torch.stack([row_norms(weights[site]) for site in self.sites]).sum(0)
+        rows = largest(norms, self.kept)
+        return {s: weights[s] * rows.view(-1, *[1] * (weights[s].dim() - 1)) for s in self.sites}
+
+
+@dataclass(frozen=True)
+class ConstraintSet:
+    """What the weights of a network are to be.
+
+    Args:
+        alone: layer -> projection of its weight by itself.
+        ties: of layers that are projected together, before that.
+    """
+
+    alone: Mapping[str, Projection]
+    ties: tuple[Tied, ...] = ()
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The layers that are constrained."""
+        tied = (site for tie in self.ties for site in tie.sites)
+        return tuple(dict.fromkeys((*self.alone, *tied)))
+
+    @torch.no_grad()
+    def project(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Layer -> the nearest weight that the set allows, of every constrained layer."""
+        found: dict[str, Tensor] = {}
+        for tie in self.ties:
+            found |= tie.project(weights)
+        for site, project in self.alone.items():
+            found[site] = project(found[site] if site in found else weights[site])
+        return found
+
+
+def structures_of(plan: PruningPlan, *, pool: int = POOL) -> ConstraintSet:
+    """What the plan keeps of each layer; layers that stay whole are free."""
+    tied = {site: tie for tie in plan.ties for site in tie}
+    alone: dict[str, list[Projection]] = {}
+    ties: dict[tuple[str, ...], Tied] = {}
     for entry in plan.layers:
-        if entry.kept < entry.units:
+        if entry.kept == entry.units:
+            continue
+        if entry.structure == "filter" and entry.site in tied:
+            ties.setdefault(tied[entry.site], Tied(tied[entry.site], entry.kept))
+        else:
             make = PROJECTIONS[entry.structure]
-            found.setdefault(entry.site, []).append(make(entry, pool=pool))
-    return {site: chained(steps) for site, steps in found.items()}
+            alone.setdefault(entry.site, []).append(make(entry, pool=pool))
+    return ConstraintSet({s: chained(steps) for s, steps in alone.items()}, tuple(ties.values()))
 
 
-def level_projections(plan: PruningPlan) -> dict[str, Projection]:
-    """Layer -> projection onto its levels; layers that are not quantised have none."""
-    return {entry.site: PROJECTIONS[entry.levels](entry) for entry in plan.levels}
+def levels_of(plan: PruningPlan) -> ConstraintSet:
+    """The levels of each layer; layers that are not quantised are free."""
+    return ConstraintSet({e.site: PROJECTIONS[e.levels](e) for e in plan.levels})

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from search.methods.pruning.duals import Admm
 from search.methods.pruning.masks import Masked, layer_weights, nonzero_masks
-from search.methods.pruning.projections import level_projections
+from search.methods.pruning.projections import levels_of
 from search.workloads.pruning.levels import best_interval, multiples, nearest_level
 from spaces.pruning.plan import LayerLevels
 
@@ -45,7 +45,7 @@ def quantise_network(task: PruningTask, epochs: float, method: PruningMethod) ->
     weights, masks = layer_weights(task.network), nonzero_masks(task.network)
     admm_epochs = _ADMM_SHARE * epochs
     duals = Admm(
-        weights, [level_projections(task.plan)], task.plan.schedule,
+        weights, [levels_of(task.plan)], task.plan.schedule,
         method.steps(admm_epochs), every=_EVERY, free=masks,
     )  # fmt: skip
     half = 0.5 * task.learning_rate

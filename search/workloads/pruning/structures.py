@@ -90,8 +90,13 @@ def _element(weight: Tensor, kept: int, units: int, pool: int) -> Tensor:
     return mask.view_as(weight)
 
 
+def row_norms(weight: Tensor) -> Tensor:
+    """Squared L2 norm of each filter, ``[O]``."""
+    return weight.flatten(1).square().sum(1)
+
+
 def _filter(weight: Tensor, kept: int, units: int, pool: int) -> Tensor:
-    rows = largest(weight.flatten(1).square().sum(1), kept)
+    rows = largest(row_norms(weight), kept)
     return rows.view(-1, *[1] * (weight.dim() - 1)).expand_as(weight)
 
 

@@ -4,10 +4,10 @@ from torch import nn
 
 from search.api.errors import ConfigError
 from search.methods.pruning.duals import Admm
-from search.methods.pruning.projections import structured
+from search.methods.pruning.projections import ConstraintSet, structured
 from spaces.pruning.plan import LayerPruning, Schedule
 
-KEEP_TWO = {"fc": structured(LayerPruning("fc", "element", 2, 6))}
+KEEP_TWO = ConstraintSet({"fc": structured(LayerPruning("fc", "element", 2, 6))})
 
 
 def admm(weight: nn.Parameter, **options: object) -> Admm:
@@ -55,7 +55,7 @@ def test_rho_rises_geometrically() -> None:
 def test_the_gradient_is_that_of_the_penalty() -> None:
     weight = nn.Parameter(torch.randn(1, 6, generator=torch.Generator().manual_seed(0)))
     hooks = admm(weight)
-    z = KEEP_TWO["fc"](weight.detach())
+    z = KEEP_TWO.alone["fc"](weight.detach())
     penalty = hooks.rho(7) / 2 * (weight - z).square().sum()
     expected = torch.autograd.grad(penalty, weight)[0]
     hooks.gradients(7)
@@ -75,7 +75,7 @@ def test_what_cannot_be() -> None:
     weight = nn.Parameter(torch.zeros(1, 6))
     with pytest.raises(ConfigError, match="rho above 0"):
         Admm({"fc": weight}, [KEEP_TWO], Schedule(1, 0.0, 1.0), 5, every=1)
-    assert Admm({}, [{}], Schedule(), 5, every=1).residuals().primal == 0
+    assert Admm({}, [ConstraintSet({})], Schedule(), 5, every=1).residuals().primal == 0
 
 
 def test_multipliers_do_not_grow_with_rho() -> None:
@@ -88,7 +88,7 @@ def test_multipliers_do_not_grow_with_rho() -> None:
         weight.grad = None
         found.gradients(0)
         found.pull = weight.grad.clone()  # type: ignore[attr-defined, union-attr]
-    gap = weight.detach() - KEEP_TWO["fc"](weight.detach())
+    gap = weight.detach() - KEEP_TWO.alone["fc"](weight.detach())
     torch.testing.assert_close(hooks.pull, 1.1 * gap)  # type: ignore[attr-defined]
     torch.testing.assert_close(plain.pull, 2.0 * gap)  # type: ignore[attr-defined]
 
@@ -96,7 +96,9 @@ def test_multipliers_do_not_grow_with_rho() -> None:
 def test_rounds_tighten_and_what_is_dropped_stays_dropped() -> None:
     target = torch.tensor([[3.0, -0.5, 0.2, -2.0, 0.1, 0.9]])
     weight = nn.Parameter(target.clone())
-    rounds = [{"fc": structured(LayerPruning("fc", "element", k, 6))} for k in (5, 3, 2)]
+    rounds = [
+        ConstraintSet({"fc": structured(LayerPruning("fc", "element", k, 6))}) for k in (5, 3, 2)
+    ]
     hooks = Admm({"fc": weight}, rounds, Schedule(1, 0.1, 1.0), 30, every=2)
     left = []
     for step in range(30):

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from search.methods.pruning.masks import Gradual, Masked, harden, layer_weights, nonzero_masks
-from search.methods.pruning.projections import structured
+from search.methods.pruning.projections import ConstraintSet, structured
 from spaces.pruning.plan import LayerPruning
 
 
@@ -17,7 +17,7 @@ def test_layers_are_those_with_weights() -> None:
 
 def test_hardening_zeroes_and_tells_what_is_left() -> None:
     net = network()
-    masks = harden(net, {"3": structured(LayerPruning("3", "element", 5, 32))})
+    masks = harden(net, ConstraintSet({"3": structured(LayerPruning("3", "element", 5, 32))}))
     assert int(masks["3"].sum()) == int((net[3].weight != 0).sum()) == 5
     assert set(nonzero_masks(net)) == {"3"}
     assert torch.equal(nonzero_masks(net)["3"], masks["3"])
@@ -37,8 +37,9 @@ def test_dropped_and_frozen_weights_stay() -> None:
 def test_gradual_pruning_follows_the_cube_and_never_returns() -> None:
     weight = nn.Parameter(torch.randn(1, 1000, generator=torch.Generator().manual_seed(1)))
 
-    def tighten(done: float) -> dict[str, object]:
-        return {"w": structured(LayerPruning("w", "element", round(1000 - 900 * done), 1000))}
+    def tighten(done: float) -> ConstraintSet:
+        entry = LayerPruning("w", "element", round(1000 - 900 * done), 1000)
+        return ConstraintSet({"w": structured(entry)})
 
     hooks = Gradual({"w": weight}, tighten, 40, every=10)  # type: ignore[arg-type]
     left, gone = [], torch.zeros(1, 1000, dtype=torch.bool)

@@ -6,10 +6,10 @@ from search.methods.pruning.projections import (
     PROJECTIONS,
     chained,
     circulant,
-    level_projections,
     levelled,
-    pruning_projections,
+    levels_of,
     structured,
+    structures_of,
 )
 from search.workloads.pruning.structures import units_of
 from spaces.pruning.plan import LEVELS, STRUCTURES, LayerLevels, LayerPruning, PruningPlan
@@ -72,7 +72,25 @@ def test_a_plan_gives_projections_of_what_it_changes(weight: torch.Tensor) -> No
          LayerPruning("b", "element", 5, 5)),
         (LayerLevels("b", 4),),
     )  # fmt: skip
-    found = pruning_projections(plan)
-    assert set(found) == {"a"}
-    assert int((found["a"](weight) != 0).sum()) == 4 * 9
-    assert set(level_projections(plan)) == {"b"}
+    found = structures_of(plan)
+    assert found.sites == ("a",)
+    assert int((found.project({"a": weight})["a"] != 0).sum()) == 4 * 9
+    assert levels_of(plan).sites == ("b",)
+
+
+def test_tied_layers_keep_the_filters_that_are_largest_together(weight: torch.Tensor) -> None:
+    other = torch.zeros(8, 2, 1, 1)
+    other[:4] = 3.0
+    entries = tuple(
+        entry for s in ("a", "b") for entry in (LayerPruning(s, "filter", 3, 8),)
+    ) + (LayerPruning("b", "column", 1, 2),)  # fmt: skip
+    plan = PruningPlan(entries, ties=(("a", "b"),))
+    weights = {"a": weight, "b": other}
+    found = structures_of(plan).project(weights)
+    rows = {site: w.flatten(1).any(1) for site, w in found.items()}
+    assert rows["a"].equal(rows["b"])
+    together = sum(w.flatten(1).square().sum(1) for w in weights.values())
+    assert set(rows["a"].nonzero().flatten().tolist()) == set(together.topk(3).indices.tolist())
+    assert found["b"].flatten(1).any(0).sum() == 1  # the structure of its own comes after
+    alone = structures_of(PruningPlan(entries)).project(weights)
+    assert not alone["a"].flatten(1).any(1).equal(rows["a"])
