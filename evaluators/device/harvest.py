@@ -59,7 +59,9 @@ class HarvestConfig(BaseModel):
         "external_fram", description="external_fram, onchip_fram, or a path ending in .toml"
     )
     policy: str = Field(
-        "adaptive", description="adaptive, single, greedy, fixed:<level>, or oracle for reference"
+        "answer_first",
+        description="answer_first (the sparsest mode, then denser ones while time and energy "
+        "last), adaptive, single, greedy, fixed:<level>, or oracle for reference",
     )
     requests: int = Field(200, ge=1, description="of each draw of a trace")
     draws: int = Field(4, ge=1, description="of each trace")
