@@ -17,6 +17,7 @@ from search.api.metric import EVIDENCE
 from search.report.encrypted import encrypted_tables
 from search.report.family import Family, values_of
 from search.report.importance import Importance, importance_of
+from search.report.layers import has_layers, layers_tables, render_layers
 from search.report.markdown import summary
 from search.report.members import has_members, members_tables, render_members
 from search.report.numbers import format_number, format_seconds, plain
@@ -58,7 +59,7 @@ def render_html(family: Family) -> str:
         "summary": escape(summary(family)),
         "cards": _cards(family),
         "front_intro": escape(_front_intro(family)),
-        "front_tables": _table(front_table(family.main)) + _members(family),
+        "front_tables": _table(front_table(family.main)) + _members(family) + _layers(family),
         "encrypted_link": _encrypted_link(family),
         "encrypted_section": _encrypted(family),
         "arms_tables": "".join(
@@ -159,11 +160,22 @@ def _members(family: Family) -> str:
     """Picture and tables of members; nothing for studies of single networks."""
     if not has_members(family):
         return ""
-    picture = base64.b64encode(render_members(family, "svg")).decode()
-    title = "Members: accuracy against budget"
-    image = f'<img alt="{title}" style="max-width:100%" src="data:image/svg+xml;base64,{picture}">'
-    tables = "".join(_table(table) for table in members_tables(family))
-    return f'<div class="card"><h3>{title}</h3>{image}</div>{tables}'
+    picture = _picture("Members: accuracy against budget", render_members(family, "svg"))
+    return picture + "".join(_table(table) for table in members_tables(family))
+
+
+def _layers(family: Family) -> str:
+    """Picture and table of what layers keep; nothing for networks that are not pruned."""
+    if not has_layers(family):
+        return ""
+    picture = _picture("Pruned networks on the fronts", render_layers(family, "svg"))
+    return picture + "".join(_table(table) for table in layers_tables(family))
+
+
+def _picture(title: str, svg: bytes) -> str:
+    code = base64.b64encode(svg).decode()
+    image = f'<img alt="{title}" style="max-width:100%" src="data:image/svg+xml;base64,{code}">'
+    return f'<div class="card"><h3>{title}</h3>{image}</div>'
 
 
 def _encrypted_link(family: Family) -> str:

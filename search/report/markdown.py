@@ -6,6 +6,7 @@ import re
 
 from search.report.encrypted import encrypted_tables
 from search.report.family import Family
+from search.report.layers import layers_tables
 from search.report.members import members_tables
 from search.report.numbers import label
 from search.report.provenance import evidence_of, evidence_table, provenance_table
@@ -23,13 +24,14 @@ from search.report.tables import (
 _SPECIAL = re.compile(r"([\\`*\[\]|~])")
 
 
-def render_markdown(family: Family, picture: str = "", members: str = "") -> str:
+def render_markdown(family: Family, picture: str = "", members: str = "", layers: str = "") -> str:
     """The whole report; strings from people and plugins cannot become markup.
 
     Args:
         family: what to report.
         picture: file name of a picture of the front beside the report, if there is one.
         members: the same of a picture of members.
+        layers: the same of a picture of what pruned layers keep.
     """
     study = family.main.snapshot
     evidence = evidence_of(family)
@@ -42,7 +44,9 @@ def render_markdown(family: Family, picture: str = "", members: str = "") -> str
         parts.append(f"- **{escape(label(metric))}**: {escape(text)}")
     parts += ["", f"![Front]({picture})", ""] if picture else [""]
     parts += [f"![Members]({members})", ""] if members else []
-    tables = [front_table(family.main), *members_tables(family), *encrypted_tables(family)]
+    parts += [f"![Layers]({layers})", ""] if layers else []
+    tables = [front_table(family.main), *members_tables(family), *layers_tables(family)]
+    tables += encrypted_tables(family)
     tables += [baselines_table(family), best_table(family)]
     tables += [front_table(arm) for arm in family.arms[1:]]
     tables += [evidence_table(family), constraints_table(family), counts_table(family)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from search.api.errors import ConfigError, StoreError
 from search.api.snapshot import Snapshot
 from search.report.family import Family, family_of
+from search.report.layers import has_layers, render_layers
 from search.report.members import has_members, render_members
 
 FILES: Mapping[str, str] = {
@@ -38,7 +39,8 @@ def write_report(
     """Write the report of one study family into ``directory``, which is made if need be.
 
     A file appears whole or not at all; older reports are replaced. Trials that are sets of networks
-    give a picture ``members.png`` or ``members.svg`` beside each of the front.
+    give a picture ``members.png`` or ``members.svg`` beside each of the front, pruned networks
+    ``layers.png`` or ``layers.svg``.
 
     Args:
         snapshots: the arms; the one named ``main``, else the first, is what others are compared
@@ -70,9 +72,11 @@ def write_report(
         for name in dict.fromkeys(formats):
             written[name] = target / FILES[name]
             _replace(written[name], _renderer(name, formats)(family))
-        if has_members(family):
-            for name in dict.fromkeys(n for n in formats if n in _PICTURES):
+        for name in dict.fromkeys(n for n in formats if n in _PICTURES):
+            if has_members(family):
                 _replace(target / f"members.{name}", render_members(family, name))
+            if has_layers(family):
+                _replace(target / f"layers.{name}", render_layers(family, name))
     except OSError as error:
         raise StoreError(f"report: cannot write to {target} ({error})") from error
     return written
@@ -84,9 +88,14 @@ def _renderer(name: str, formats: Sequence[str]) -> Callable[[Family], bytes]:
         from search.report.markdown import render_markdown
 
         picture = next((FILES[form] for form in ("png", "svg") if form in formats), "")
-        beside = next((f"members.{form}" for form in _PICTURES if form in formats), "")
+        form = next((form for form in _PICTURES if form in formats), "")
         return lambda family: _encode(
-            render_markdown(family, picture, beside if has_members(family) else "")
+            render_markdown(
+                family,
+                picture,
+                f"members.{form}" if form and has_members(family) else "",
+                f"layers.{form}" if form and has_layers(family) else "",
+            )
         )
     if name == "json":
         from search.report.json_file import render_json
