@@ -15,6 +15,14 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("LANGSMITH_TRACING", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers: a file stays whole, since its fixtures train networks; Ray has one to itself."""
+    for item in items:
+        group = "ray" if item.get_closest_marker("ray") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 LOSS = Metric("loss", "1", "min", "Squared distance from 0.3, plus the share of ones.")
 COST = Metric("cost", "ms", "min", "Number of ones in the mask.")
 

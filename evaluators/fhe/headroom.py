@@ -56,14 +56,8 @@ def largest_coefficient(packed: PackedNetwork, x: np.ndarray) -> float:
     """
     node = packed.graph.nodes[-1]
     values = reference.values(packed.graph, x)
-    chosen: set[int] = set()
-    for name in (node.name, *node.inputs):
-        with np.errstate(over="ignore", invalid="ignore"):
-            norms = np.linalg.norm(values[name], axis=1)
-        norms = np.nan_to_num(norms, nan=np.inf)
-        chosen.update(np.argsort(-norms)[:_INPUTS].tolist())
     largest = 0.0
-    for row in sorted(chosen):
+    for row in _telling(packed.graph, values):
         own = {name: value[row] for name, value in values.items()}
         with np.errstate(over="ignore", invalid="ignore"):
             slots = _slots(packed, node, own)
@@ -71,6 +65,28 @@ def largest_coefficient(packed: PackedNetwork, x: np.ndarray) -> float:
             return float("inf")
         largest = max(largest, float(np.abs(coefficients(slots)).max()))
     return largest
+
+
+def telling(graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Those of the inputs ``[n, elements]`` that :func:`largest_coefficient` looks at.
+
+    They follow from the network alone, not from its layout: who tries many layouts finds them once.
+
+    Raises:
+        EvaluationError: the inputs have another number of elements.
+    """
+    return np.asarray(x[_telling(graph, reference.values(graph, x))])
+
+
+def _telling(graph: Graph, values: dict[str, np.ndarray]) -> list[int]:
+    node = graph.nodes[-1]
+    chosen: set[int] = set()
+    for name in (node.name, *node.inputs):
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.linalg.norm(values[name], axis=1)
+        norms = np.nan_to_num(norms, nan=np.inf)
+        chosen.update(np.argsort(-norms)[:_INPUTS].tolist())
+    return sorted(chosen)
 
 
 def largest_of_bias(packed: PackedNetwork, node: str) -> float:

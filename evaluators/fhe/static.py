@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evaluators.fhe.calibration import find_times
 from evaluators.fhe.extremes import extreme_inputs
 from evaluators.fhe.failures import BackendFailure
-from evaluators.fhe.headroom import MARGIN
+from evaluators.fhe.headroom import MARGIN, telling
 from evaluators.fhe.network import SAMPLES, graph_for
 from evaluators.fhe.packing import pack
 from evaluators.fhe.static_rules import Facts, Logs, broken, facts_for, facts_of, flaws, total_mb
@@ -168,6 +168,7 @@ class CkksStatic:
         self._config = config or CkksStaticConfig()
         options = self._config.security
         self._laid_out: list[tuple[Graph, CkksParams, Facts]] = []
+        self._telling: list[tuple[Graph, np.ndarray, np.ndarray | None]] = []
         self._demands = Demands(
             library=LIBRARIES[self._config.library],
             security=Security(options.bits, options.table, options.allow_insecure),
@@ -214,15 +215,27 @@ class CkksStatic:
         for known, own, facts in self._laid_out:
             if known is graph and own == layout:
                 return facts
-        images = self._workload.data.train.x[:SAMPLES]
-        samples = images.reshape(len(images), -1).double().cpu().numpy()
         packed = pack(graph, layout.slots, layout, find_times(self._config.calibration))
-        extremes = extreme_inputs(graph, samples, _EXTREME) if not tuple(flaws(graph)) else None
+        samples, extremes = self._inputs(graph)
         made = facts_of(packed, samples, extremes, layout.drops)
         if self._config.cover_extremes:
             made = replace(made, fitting=max(made.fitting, made.extreme))
         self._laid_out = [*self._laid_out, (graph, layout, made)][-_KEPT:]
         return made
+
+    def _inputs(self, graph: Graph) -> tuple[np.ndarray, np.ndarray | None]:
+        """Inputs of calibration that tell the head-room, and extreme ones; once for a graph."""
+        for known, samples, extremes in self._telling:
+            if known is graph:
+                return samples, extremes
+        images = self._workload.data.train.x[:SAMPLES]
+        samples = images.reshape(len(images), -1).double().cpu().numpy()
+        extremes = None
+        if not tuple(flaws(graph)):
+            extremes = extreme_inputs(graph, samples, _EXTREME)
+            samples = telling(graph, samples)
+        self._telling = [*self._telling, (graph, samples, extremes)][-_KEPT:]
+        return samples, extremes
 
 
 def _layout_only(params: CkksParams) -> CkksParams:

@@ -7,7 +7,7 @@ import pytest
 
 from evaluators.fhe import reference
 from evaluators.fhe.graph import Graph
-from evaluators.fhe.headroom import coefficients, largest_coefficient, largest_of_bias
+from evaluators.fhe.headroom import coefficients, largest_coefficient, largest_of_bias, telling
 from evaluators.fhe.packing import pack
 from evaluators.fhe.seal.run import run_encrypted
 from evaluators.fhe.slot_run import slot_values
@@ -86,6 +86,17 @@ def test_the_largest_of_many_inputs_counts(networks: Any) -> None:
     assert largest_coefficient(packed, x) <= np.abs(reference.run(graph, x)).max() * 40
     with np.errstate(over="ignore"):
         assert largest_coefficient(packed, np.full((2, 36), 1e200)) == float("inf")
+
+
+def test_the_telling_inputs_are_few_and_tell_the_same_of_every_layout(networks: Any) -> None:
+    graph = networks.chain((1, 6, 6), ("fc", 16), ("square",), ("fc", 5))
+    x = np.random.default_rng(4).uniform(-1, 1, (400, 36))
+    few = telling(graph, x)
+    assert 16 <= len(few) <= 32
+    for packing in ("plain", "columns"):
+        params = dataclasses.replace(PARAMS, input_packing=packing)
+        packed = pack(graph, params.slots, params)
+        assert largest_coefficient(packed, few) == largest_coefficient(packed, x)
 
 
 def test_a_bias_is_encoded_with_zeros_in_unused_slots(networks: Any) -> None:
