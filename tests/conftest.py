@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,6 @@ from search import Choice, Integer, Metric, Param, Real, Study, Vector
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("LANGSMITH_TRACING", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers: a file stays whole, since its fixtures train networks; Ray has one to itself."""
-    for item in items:
-        group = "ray" if item.get_closest_marker("ray") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 LOSS = Metric("loss", "1", "min", "Squared distance from 0.3, plus the share of ones.")
@@ -49,6 +44,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     if "CIPHER_SEARCH_TEST_CACHE" in os.environ:
         base = Path(os.environ["CIPHER_SEARCH_TEST_CACHE"])
     monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(base))
+
+
+@pytest.fixture(autouse=True)
+def _processes_of_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ray kills its processes and does not wait for them: Python warns, some tests later."""
+    yield
+    if request.node.get_closest_marker("ray"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture
