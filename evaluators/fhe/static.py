@@ -45,6 +45,7 @@ METRICS = (
 )
 _EXTREME = 12  # extreme inputs: three of each kind
 _KEPT = 16  # layouts at hand: a few dimensions times a few packings
+_GRAPHS = 4  # of large networks each takes much memory
 _EVIDENCE = {"key_mb": "model", "plaintext_mb": "model", "upload_mb": "model"}
 
 
@@ -234,7 +235,7 @@ class CkksStatic:
         if not tuple(flaws(graph)):
             extremes = extreme_inputs(graph, samples, _EXTREME)
             samples = telling(graph, samples)
-        self._telling = [*self._telling, (graph, samples, extremes)][-_KEPT:]
+        self._telling = [*self._telling, (graph, samples, extremes)][-_GRAPHS:]
         return samples, extremes
 
 
