@@ -49,6 +49,7 @@ from evaluators.fhe.backends import Limits
 from evaluators.fhe.failures import BackendFailure
 from evaluators.fhe.headroom import MARGIN, largest_coefficient
 from evaluators.fhe.measured import require_precise
+from evaluators.fhe.packed import PackedNetwork
 from evaluators.fhe.precision import Precision, compare
 from evaluators.fhe.seal.run import run_encrypted
 from evaluators.fhe.static import report
@@ -132,10 +133,10 @@ def outcome(point: Point) -> tuple[str, str, Precision | None]:
     """What a run that nothing gates gives: ``right`` or a word of failure."""
     if point.secure and _log_qp(point.params) > MOST_BITS[point.params.log_n]:
         return "insecure", "more bits than the guidelines allow", None
-    images = shown(point)
     memory = 8000.0 if point.memory_mb is None else bare_mb() + point.memory_mb
     try:
         made = packed(replace(point, params=_layout(point.params)))
+        images = shown(made, point.network)
         run = run_encrypted(made, point.params, images, limits=Limits(120.0, memory))
     except BackendFailure as failure:
         return failure.kind, failure.detail, None
@@ -157,19 +158,16 @@ def outcome(point: Point) -> tuple[str, str, Precision | None]:
     return "right", "", found
 
 
-def shown(point: Point) -> np.ndarray:
+def shown(made: PackedNetwork, network: str) -> np.ndarray:
     """``[IMAGES, elements]``: validation images, and those of calibration with the largest results.
 
     A verdict is about every input of calibration: a run that leaves out the extreme ones may be
     right where the next image wraps around.
     """
-    known = images_of("train", point.network)
-    made = packed(replace(point, params=_layout(point.params)))
+    known = images_of("train", network)
     sizes = [largest_coefficient(made, known[i : i + 1]) for i in range(len(known))]
     extreme = np.argsort(-np.array(sizes))[:EXTREME]
-    return np.concatenate(
-        [images_of("validation", point.network)[: IMAGES - EXTREME], known[extreme]]
-    )
+    return np.concatenate([images_of("validation", network)[: IMAGES - EXTREME], known[extreme]])
 
 
 @cache

@@ -19,11 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from search.api.domain import sample_point
 from search.config import parse_spec
 from search.study import Study
+from search.yaml_file import read_yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 NAMES = ("ckks_lenet", "ckks_resnet20", "admm_lenet5", "memristor", "eve")
@@ -34,18 +33,14 @@ def studies(smoke: bool) -> dict[str, Study]:
     """Name -> a study that is never run."""
     found = {}
     for name in NAMES[-1:] if smoke else NAMES:
-        found[name] = Study.from_spec(parse_spec(_read(CONFIGS / f"{name}.yaml")), path=None)
+        found[name] = Study.from_yaml(CONFIGS / f"{name}.yaml")
     if not smoke:
-        plain = _read(CONFIGS / "admm_lenet5.yaml")
+        plain = read_yaml(CONFIGS / "admm_lenet5.yaml")
         plain["workload"] = {"name": "image_classification", **DEEP}
         plain["space"] = {"name": "pruning_ratio", "structure": ["filter", "column"], "ratio": 10}
         plain.pop("baselines", None)
-        found["pruning_ratio of resnet18"] = Study.from_spec(parse_spec(plain), path=None)
+        found["pruning_ratio of resnet18"] = Study.from_spec(parse_spec(plain))
     return found
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def timed(call: Callable[[Any], Any], given: list[Any]) -> tuple[float, list[Any]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,16 +42,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     if "CIPHER_SEARCH_TEST_CACHE" in os.environ:
         base = Path(os.environ["CIPHER_SEARCH_TEST_CACHE"])
     monkeypatch.setenv("CIPHER_SEARCH_CACHE", str(base))
-
-
-@pytest.fixture(autouse=True)
-def _processes_of_ray(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Ray kills its processes and does not wait for them: Python warns, some tests later."""
-    yield
-    if request.node.get_closest_marker("ray"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
 
 
 @pytest.fixture

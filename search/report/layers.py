@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from search.api.trial import Trial
@@ -13,7 +14,7 @@ from search.report.plan import layers_of
 from search.report.table import Cell, Table
 
 _MOST_TRIALS = 12  # columns of the picture, and rows of the table
-_MOST_LAYERS = 60  # rows of the picture; the table's trials say the rest in words
+_MOST_LAYERS = 60  # rows of the picture; the table has all
 
 
 def has_layers(family: Family) -> bool:
@@ -29,9 +30,10 @@ def layers_tables(family: Family) -> list[Table]:
     shares = [_shares(trial) for _, trial in trials]
     rows: list[tuple[Cell, ...]] = [
         (site, structure, *(_percent(s.get((site, structure))) for s in shares))
-        for site, structure in _entries(family)
+        for site, structure in _entries(trials)
     ]
-    note = "A dash: the layer is not pruned in this way there." if None in _flat(rows) else ""
+    dashes = any(None in row for row in rows)
+    note = "A dash: the layer is not pruned in this way there." if dashes else ""
     columns = ("layer", "structure", *(f"{_name(arm, trial)} [%]" for arm, trial in trials))
     return [Table("layers", "What each layer keeps", columns, tuple(rows), note=note)]
 
@@ -43,17 +45,19 @@ def render_layers(family: Family, form: str) -> bytes:
         family: what to draw; ``has_layers`` must hold.
         form: ``png`` or ``svg``.
     """
-    rows, columns = len(_entries(family)[:_MOST_LAYERS]), len(_pruned(family))
-    size = (2.6 + 0.95 * max(3, columns), 1.4 + 0.34 * max(3, rows))
-    return drawn(lambda figure: _draw(figure, family), size, form)
+    trials = _pruned(family)
+    entries = _entries(trials)[:_MOST_LAYERS]
+    size = (2.6 + 0.95 * max(3, len(trials)), 1.4 + 0.34 * max(3, len(entries)))
+    return drawn(lambda figure: _draw(figure, trials, entries), size, form)
 
 
-def _draw(figure: Any, family: Family) -> None:
+def _draw(
+    figure: Any, trials: Sequence[tuple[Arm, Trial]], entries: Sequence[tuple[str, str]]
+) -> None:
     import numpy as np
     from matplotlib.colors import LogNorm, to_hex
     from matplotlib.ticker import NullFormatter
 
-    trials, entries = _pruned(family), _entries(family)[:_MOST_LAYERS]
     shares = [_shares(trial) for _, trial in trials]
     values = np.array([[100 * s.get(entry, np.nan) for s in shares] for entry in entries])
     panel = figure.add_subplot(1, 1, 1)
@@ -85,10 +89,10 @@ def _pruned(family: Family) -> list[tuple[Arm, Trial]]:
     return [own[int(k * step)] for k in range(min(room, len(own)))] + others
 
 
-def _entries(family: Family) -> list[tuple[str, str]]:
+def _entries(trials: Sequence[tuple[Arm, Trial]]) -> list[tuple[str, str]]:
     """(layer, structure) of every entry of these trials, layers in the order of the plans."""
     order: dict[str, dict[str, None]] = {}
-    for _, trial in _pruned(family):
+    for _, trial in trials:
         for site, structure, _ in layers_of(trial):
             order.setdefault(site, {}).setdefault(structure)
     return [(site, structure) for site, ways in order.items() for structure in ways]
@@ -108,7 +112,3 @@ def _name(arm: Arm, trial: Trial) -> str:
 
 def _label(site: str, structure: str, several: bool) -> str:
     return f"{site}, {structure}" if several else site
-
-
-def _flat(rows: list[tuple[Cell, ...]]) -> list[Cell]:
-    return [cell for row in rows for cell in row]

@@ -25,6 +25,11 @@ FILES: Mapping[str, str] = {
 """Format -> file name."""
 
 _PICTURES = ("png", "svg")
+_BESIDE: Mapping[str, tuple[Callable[[Family], bool], Callable[[Family, str], bytes]]] = {
+    "members": (has_members, render_members),
+    "layers": (has_layers, render_layers),
+}
+"""Pictures beside that of the front: name -> (whether a family has it, what draws it)."""
 
 FORMATS: tuple[str, ...] = tuple(FILES)
 
@@ -73,10 +78,9 @@ def write_report(
             written[name] = target / FILES[name]
             _replace(written[name], _renderer(name, formats)(family))
         for name in dict.fromkeys(n for n in formats if n in _PICTURES):
-            if has_members(family):
-                _replace(target / f"members.{name}", render_members(family, name))
-            if has_layers(family):
-                _replace(target / f"layers.{name}", render_layers(family, name))
+            for beside, (has, render) in _BESIDE.items():
+                if has(family):
+                    _replace(target / f"{beside}.{name}", render(family, name))
     except OSError as error:
         raise StoreError(f"report: cannot write to {target} ({error})") from error
     return written
@@ -87,16 +91,13 @@ def _renderer(name: str, formats: Sequence[str]) -> Callable[[Family], bytes]:
     if name == "md":
         from search.report.markdown import render_markdown
 
-        picture = next((FILES[form] for form in ("png", "svg") if form in formats), "")
         form = next((form for form in _PICTURES if form in formats), "")
-        return lambda family: _encode(
-            render_markdown(
-                family,
-                picture,
-                f"members.{form}" if form and has_members(family) else "",
-                f"layers.{form}" if form and has_layers(family) else "",
-            )
-        )
+
+        def markdown(family: Family) -> bytes:
+            beside = {n: f"{n}.{form}" for n, (has, _) in _BESIDE.items() if form and has(family)}
+            return _encode(render_markdown(family, FILES[form] if form else "", **beside))
+
+        return markdown
     if name == "json":
         from search.report.json_file import render_json
 

@@ -34,8 +34,7 @@ def harden(network: nn.Module, structures: ConstraintSet) -> Masks:
         network: changed.
         structures: of the layers that are pruned; others stay whole.
     """
-    weights = layer_weights(network)
-    return _hardened(weights, structures)
+    return _hardened(layer_weights(network), structures)
 
 
 def _hardened(weights: Mapping[str, nn.Parameter], structures: ConstraintSet) -> Masks:

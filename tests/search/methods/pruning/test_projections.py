@@ -81,9 +81,11 @@ def test_a_plan_gives_projections_of_what_it_changes(weight: torch.Tensor) -> No
 def test_tied_layers_keep_the_filters_that_are_largest_together(weight: torch.Tensor) -> None:
     other = torch.zeros(8, 2, 1, 1)
     other[:4] = 3.0
-    entries = tuple(
-        entry for s in ("a", "b") for entry in (LayerPruning(s, "filter", 3, 8),)
-    ) + (LayerPruning("b", "column", 1, 2),)  # fmt: skip
+    entries = (
+        LayerPruning("a", "filter", 3, 8),
+        LayerPruning("b", "filter", 3, 8),
+        LayerPruning("b", "column", 1, 2),
+    )
     plan = PruningPlan(entries, ties=(("a", "b"),))
     weights = {"a": weight, "b": other}
     found = structures_of(plan).project(weights)
