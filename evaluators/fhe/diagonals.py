@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from evaluators.fhe.products import Sums
 
 
+_LARGE = 1_000_000  # entries: about 40 MB with their places
+
+
 @dataclass(frozen=True, eq=False)
 class Placed:
     """The products of a matrix between two layouts, when they are asked for."""
@@ -61,7 +64,8 @@ class Diagonals:
     """Index of a term -> its diagonal ``[slots]``, rotated back by its giant step.
 
     The products of all entries are made when the first diagonal is asked for: who only counts
-    terms never pays for them.
+    terms never pays for them. Those of a large map are let go with its last diagonal, since walks
+    go through the terms in order and a deep network's products take gigabytes.
 
     Args:
         make: the products.
@@ -96,6 +100,8 @@ class Diagonals:
         own = order[starts[index] : starts[index + 1]]
         diagonal = np.zeros(products.period)
         diagonal[products.slot[own]] = products.values[own]
+        if index == self.keys.size - 1 and products.values.size > _LARGE:
+            del self.__dict__["_sorted"]
         copies = np.tile(diagonal, self.slots // products.period)
         return np.roll(copies, int(self.giants[index]))
 

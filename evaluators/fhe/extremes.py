@@ -30,9 +30,10 @@ def extreme_inputs(graph: Graph, samples: np.ndarray, count: int) -> np.ndarray:
         samples: ``[n, elements]``, n at least 1.
         count: how many.
     """
+    values = reference.values(graph, samples) if count else {}
     kinds = [
-        _largest_outputs(graph, samples),
-        _largest_values(graph, samples),
+        _largest_outputs(graph, samples, values),
+        _largest_values(graph, samples, values),
         _saturated(samples),
         _corners(graph, samples),
     ]
@@ -47,15 +48,18 @@ def extreme_inputs(graph: Graph, samples: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen).reshape(len(chosen), samples.shape[1])
 
 
-def _largest_outputs(graph: Graph, samples: np.ndarray) -> Iterator[np.ndarray]:
-    largest = np.abs(reference.run(graph, samples)).max(axis=1)
+def _largest_outputs(
+    graph: Graph, samples: np.ndarray, values: dict[str, np.ndarray]
+) -> Iterator[np.ndarray]:
+    largest = np.abs(values[graph.nodes[-1].name]).max(axis=1)
     yield from samples[np.argsort(-largest)]
 
 
-def _largest_values(graph: Graph, samples: np.ndarray) -> Iterator[np.ndarray]:
+def _largest_values(
+    graph: Graph, samples: np.ndarray, values: dict[str, np.ndarray]
+) -> Iterator[np.ndarray]:
     score = np.zeros(len(samples))
     inner = (node.name for node in graph.nodes[1:-1])
-    values = reference.values(graph, samples)
     for name in inner:
         largest = np.abs(values[name]).max(axis=1)
         score = np.maximum(score, largest / max(float(np.median(largest)), 1e-30))

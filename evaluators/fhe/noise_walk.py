@@ -103,7 +103,10 @@ def backward_linear(
             key = (linear.terms[index].source, linear.terms[index].baby)
             diagonal = linear.diagonal(index)
             part = outer * diagonal.astype(outer.dtype)
-            inner[key] = inner[key] + part if key in inner else part
+            if key in inner:
+                inner[key] += part
+            else:
+                inner[key] = part
             energy += np.float32(unrepeated(diagonal)) * rotated[key] ** 2
         meet(Source(name, "weights"), outer[:, None], energy[:, None])
     result = np.zeros((len(grad), x.shape[1], x.shape[2]), dtype=grad.dtype)

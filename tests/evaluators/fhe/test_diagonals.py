@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from evaluators.fhe import diagonals
 from evaluators.fhe.costs import shipped_times
 from evaluators.fhe.diagonals import Bias, Known, Placed, packed_linear
 from evaluators.fhe.edges import Edge
@@ -67,6 +68,28 @@ def test_entries_are_placed_when_a_diagonal_is_asked_for() -> None:
     lazy(0)
     assert asked == [1]
     assert Known(make())() is not make()
+
+
+@pytest.mark.parametrize(("large", "times"), [(3, 2), (10**6, 1)])
+def test_entries_of_a_large_map_are_let_go_with_its_last_diagonal(
+    large: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk through the terms leaves nothing behind, and a second one gives the same."""
+    monkeypatch.setattr(diagonals, "_LARGE", large)
+    m = csr_array(np.arange(1.0, 17.0).reshape(4, 4))
+    layout = rows((4,), 8)
+    linear = built(m, layout, layout, 8, 2)
+    asked: list[int] = []
+
+    def make() -> Products:
+        asked.append(1)
+        return Placed(m, layout, layout, 8, Sums())()
+
+    lazy = replace(linear.diagonal, make=make)  # type: ignore[type-var]
+    walks = [[lazy(k).tolist() for k in range(len(linear.terms))] for _ in range(2)]
+    assert walks[0] == walks[1]
+    assert walks[0][0] == [1, 6, 11, 16] * 2
+    assert len(asked) == times
 
 
 def test_bias_stands_in_every_copy() -> None:
