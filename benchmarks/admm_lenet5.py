@@ -7,11 +7,13 @@ Arms, all from the same trained network of their seed, each with the same number
 - ``gradual``: by magnitude on the cubic schedule, then masked retraining;
 - ``one_shot``: by magnitude at once, then masked retraining with all epochs.
 
-The shares that layers keep are set by hand, at 71x those of the paper. ``admm+searched`` and
-``gradual+searched`` keep those that a search found at the same total ratio: annealing from those by
-hand, 16 trials of gradual pruning with as many epochs as the arms have (with one epoch in place of
-three, shares are chosen that learn fast and end worse), on the validation split of seed 0; its best
-three are trained again with seed 1, and the best mean is kept. ``quantised`` adds levels
+The shares that layers keep are set by hand, at 71x those of the paper. ``ARM+lamp`` keeps those of
+layer-adaptive magnitude pruning instead, which the trained weights give without a trial.
+``ARM+searched`` keeps those that a search found at the paper's ratio: the paper's, three that the
+advisor ``pruning_shares`` reads off the weights, then annealing; 16 trials of gradual pruning with
+as many epochs as the arms have (with one epoch in place of three, shares are chosen that learn fast
+and end worse), on the validation split of seed 0; the best three are trained again with seed 1, and
+the best mean is kept. ``quantised`` adds levels
 of 3 and 4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
 
 Accuracy is that of the test split, measured once for each network; options were chosen on the
@@ -27,17 +29,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from admm_lenet5_summary import summary
 
 RESULTS = Path(__file__).parent / "results" / "admm_lenet5.jsonl"
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
@@ -49,8 +51,8 @@ VECTORS: dict[int, tuple[float, ...]] = {
     246: (0.15, 0.025, 0.0022, 0.03),
 }
 ARMS = ("admm", "progressive", "gradual", "one_shot")
-EXTRA = ("admm+searched", "gradual+searched", "quantised", "purified")
-"""Arms at one ratio only."""
+EXTRA = ("quantised", "purified")
+"""Arms at one ratio only, as those with shares that were searched."""
 SEARCH_RATIO, SEARCH_TRIALS, CONFIRMED = 71, 16, 3
 
 
@@ -104,15 +106,31 @@ def plan_of(workload: Any, job: Job) -> Any:
     weights = {name: site.weights for name, site in sites.items()}
     if job.arm == "purified":
         return PruningPlan(tuple(structured_entries(sites)), (), Schedule())
+    keep = job.keep or lamp_shares(workload, job.ratio)
     layers = tuple(
         LayerPruning(site, "element", max(1, round(k * weights[site])), weights[site])
-        for site, k in zip(job.scale.layers, job.keep, strict=True)
+        for site, k in zip(job.scale.layers, keep, strict=True)
     )
     levels = tuple(
         LayerLevels(site, bits, "equal")
         for site, bits in zip(job.scale.layers, job.bits, strict=False)
     )
     return PruningPlan(layers, levels, Schedule())
+
+
+def lamp_shares(workload: Any, ratio: float) -> tuple[float, ...]:
+    """Shares by layer-adaptive magnitude of the workload's trained network."""
+    from search.methods.pruning.allocation import Allocation
+    from search.methods.pruning.masks import layer_weights
+    from search.methods.teacher import load_teacher
+    from search.testing.recorder import Recorder
+    from spaces.pruning.space import PruningRatio
+
+    space = PruningRatio.from_config(PruningRatio.Config(ratio=ratio), workload)
+    with tempfile.TemporaryDirectory(prefix="admm-") as folder:
+        network = load_teacher(workload, Recorder(Path(folder), 0)).network
+    shares = Allocation(space.layout, layer_weights(network), "lamp", space.config.low)
+    return shares.shares(space.kept_weights, space.allowed or 0)
 
 
 def structured_entries(sites: dict[str, Any]) -> Iterator[Any]:
@@ -187,7 +205,7 @@ def run(job: Job) -> dict[str, Any]:
         counted = Sparsity(workload.sites()).evaluate(made, rung, ctx)
     return {
         "claim": "admm_lenet5", "arm": job.arm, "ratio": job.ratio, "seed": job.seed,
-        "keep": [float(f"{k:.4g}") for k in job.keep], "bits": list(job.bits),
+        "keep": [float(f"{e.kept / e.units:.4g}") for e in plan.layers], "bits": list(job.bits),
         "test_accuracy": accuracy["test"], "validation_accuracy": accuracy["validation"],
         "dense_test_accuracy": round(100.0 * dense / len(data.test), 3),
         "unit": "%", "evidence": "measured", "epochs": job.scale.epochs,
@@ -230,9 +248,9 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
             Job(SMOKE, "quantised", 5, 0, keep, (4,) * 4)
         ]
     found: list[Job] = []
-    if "admm+searched" in options.arms or "gradual+searched" in options.arms:
+    arms = [arm for arm in options.arms if arm.endswith("+searched")]
+    if arms:
         keep = searched_keep(options.out or RESULTS)
-        arms = [a for a in ("admm+searched", "gradual+searched") if a in options.arms]
         found += [Job(FULL, a, SEARCH_RATIO, s, keep) for s in range(options.seeds) for a in arms]
     if "quantised" in options.arms:
         found += [Job(FULL, "quantised", 71, seed, VECTORS[71], (4, 4, 3, 4))
@@ -242,8 +260,9 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     ratios = sorted(options.ratios, key=lambda r: (r != 71, r))
     for ratio in ratios:
         for seed in range(options.seeds):
-            found += [Job(FULL, arm, ratio, seed, VECTORS[ratio])
-                      for arm in options.arms if arm not in EXTRA]  # fmt: skip
+            found += [Job(FULL, arm, ratio, seed, () if arm.endswith("+lamp") else VECTORS[ratio])
+                      for arm in options.arms
+                      if arm not in EXTRA and not arm.endswith("+searched")]  # fmt: skip
     return found
 
 
@@ -282,7 +301,8 @@ def search_trials() -> list[tuple[tuple[float, ...], float]]:
             method="magnitude_pruning",
             ladder=[{"rung": "train", "budget": {"epochs": FULL.epochs},
                      "evaluators": ["accuracy"]}],
-            searcher={"name": "annealing", "initial": 1, "perturbation": 0.12, "least": 0.04},
+            searcher={"name": "advised", "advisor": "pruning_shares", "share": 1, "fallback": {
+                "name": "annealing", "initial": 1, "perturbation": 0.12, "least": 0.04}},
             trials=SEARCH_TRIALS,
         )  # fmt: skip
         study.suggest({"keep": VECTORS[SEARCH_RATIO]}, "the paper's shares")
@@ -292,67 +312,6 @@ def search_trials() -> list[tuple[tuple[float, ...], float]]:
              t.values[0])
             for t in study.trials() if t.values
         ]  # fmt: skip
-
-
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, the paired difference, and ratios at given losses."""
-    arms = sorted({r["arm"] for r in rows})
-    table: dict[str, Any] = {}
-    for arm in arms:
-        table[arm] = {
-            str(ratio): _mean_and_error(_values(rows, arm, ratio))
-            for ratio in sorted({r["ratio"] for r in rows if r["arm"] == arm})
-        }
-    against = {
-        f"{a} less {b} at {ratio}x": _mean_and_error(_paired(rows, a, b, ratio))
-        for a, b in (
-            ("admm", "gradual"),
-            ("progressive", "gradual"),
-            ("admm+searched", "admm"),
-            ("gradual+searched", "gradual"),
-        )
-        for ratio in sorted({r["ratio"] for r in rows})
-        if _paired(rows, a, b, ratio)
-    }
-    largest = {
-        arm: {f"{loss:g} points": _largest(rows, arm, loss) for loss in (0.5, 1.0)}
-        for arm in arms
-        if len(table[arm]) > 1
-    }
-    dense = statistics.mean({r["seed"]: r["dense_test_accuracy"] for r in rows}.values())
-    return {"claim": "admm_lenet5", "dense": round(dense, 2), "test_accuracy": table,
-            "differences_points": against, "largest_ratio_at_loss": largest, "unit": "%",
-            "host": platform.processor() or platform.machine()}  # fmt: skip
-
-
-def _values(rows: Iterable[dict[str, Any]], arm: str, ratio: int) -> list[float]:
-    return [r["test_accuracy"] for r in rows if r["arm"] == arm and r["ratio"] == ratio]
-
-
-def _paired(rows: Sequence[dict[str, Any]], a: str, b: str, ratio: int) -> list[float]:
-    one = {r["seed"]: r["test_accuracy"] for r in rows if (r["arm"], r["ratio"]) == (a, ratio)}
-    two = {r["seed"]: r["test_accuracy"] for r in rows if (r["arm"], r["ratio"]) == (b, ratio)}
-    return [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
-
-
-def _mean_and_error(values: Sequence[float]) -> list[float]:
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return [round(statistics.mean(values), 3), round(error, 3), len(values)]
-
-
-def _largest(rows: Sequence[dict[str, Any]], arm: str, loss: float) -> str:
-    """The ratio at which the mean loss is ``loss``, between measured ones on a log scale."""
-    points = []
-    for ratio in sorted({r["ratio"] for r in rows if r["arm"] == arm}):
-        own = [r for r in rows if r["arm"] == arm and r["ratio"] == ratio]
-        lost = statistics.mean(r["dense_test_accuracy"] - r["test_accuracy"] for r in own)
-        points.append((math.log(ratio), lost))
-    if points[0][1] > loss:
-        return f"below {math.exp(points[0][0]):.0f}"
-    for (x, a), (y, b) in zip(points, points[1:], strict=False):
-        if a <= loss < b:
-            return f"{math.exp(x + (y - x) * (loss - a) / (b - a)):.0f}"
-    return f"above {math.exp(points[-1][0]):.0f}"
 
 
 def main() -> None:

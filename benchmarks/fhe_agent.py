@@ -64,7 +64,14 @@ SEARCHERS = {  # controller -> searcher, whether the lower rungs are there
 }
 FIRST = ("expert", "random", "tpe", "direct", "orion")
 """Controllers whose sessions come before those of all others."""
-ONCE = ("expert_without_repair", "expert_without_enumeration", "direct", "grid", "orion")
+ONCE = (
+    "expert_without_repair",
+    "expert_without_enumeration",
+    "direct",
+    "grid",
+    "orion",
+    "one_shot",
+)
 """Controllers that nothing random enters: one seed is enough."""
 _SHIPPED = {"mlp": "mlp", "lola": "lola", "lenet": "lenet"}
 # Orion's ResNet and AlexNet: primes of its configuration and of its bootstrapping together, with a

@@ -60,6 +60,10 @@ class RatioRule:
         chosen = zip(self._rows, self.choices(structure), strict=True)
         return [*self._whole, *(rows[way] for rows, way in chosen)]
 
+    def kept_weights(self, values: Sequence[float]) -> int:
+        """Weights that stay if each layer is pruned by the first of its structures."""
+        return budget.kept_weights(self._first, values)
+
     def check(self, structure: Sequence[str], values: Sequence[float]) -> list[Violation]:
         """Too many weights kept, or too few of those allowed."""
         if self.allowed is None:

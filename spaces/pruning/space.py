@@ -110,6 +110,11 @@ class PruningRatio:
         return self._layout
 
     @property
+    def config(self) -> PruningRatioConfig:
+        """Its options."""
+        return self._config
+
+    @property
     def allowed(self) -> int | None:
         """Weights that may stay, those of whole layers included; None: any number."""
         return self._ratio.allowed
@@ -178,6 +183,12 @@ class PruningRatio:
             by_block = {p.block: p.names[w] for p, w in zip(self._layout.layers, ways, strict=True)}
             found["structure"] = tuple(by_block[i] for i in range(len(self._layout.blocks)))
         return found | self._quantised.point(plan.levels) | self._scheduled.point(plan.schedule)
+
+    def kept_weights(self, keep: Sequence[float]) -> int:
+        """Weights that stay with these entries of ``keep``, those of whole layers included; of
+        alternative structures the first one of each layer counts.
+        """
+        return self._ratio.kept_weights(keep)
 
     def kept_vector(self, shares: Mapping[str, float | Mapping[str, float]]) -> tuple[float, ...]:
         """``keep`` for shares given by hand, as papers list them.
