@@ -1,6 +1,7 @@
 """A chat as a person has it: a real run in a pseudo-terminal, and its record in the docs.
 
-``CIPHER_SEARCH_RECORD=1 pytest tests/docs/test_chat_session.py`` writes docs/chat_session.md anew.
+``CIPHER_SEARCH_RECORD=1 pytest -m slow tests/docs/test_chat_session.py`` writes
+docs/chat_session.md anew.
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ def page(text: str) -> str:
     """The page around the record."""
     return (
         "# A chat, recorded\n\n"
-        "Made by `CIPHER_SEARCH_RECORD=1 pytest tests/docs/test_chat_session.py`: a real run of "
-        f"`search chat {CONFIG}`\nin a pseudo-terminal, without a language model. Lines after `> ` "
+        "Made by `CIPHER_SEARCH_RECORD=1 pytest -m slow tests/docs/test_chat_session.py`: a real "
+        f"run of `search chat {CONFIG}`\nin a pseudo-terminal, without a language model. Lines after `> ` "
         "were typed, `^C` is Ctrl-C; keys were made and\nciphertexts multiplied. Times are of "
         "a small machine with other work on it.\n\n"
         f"```text\n$ search chat {CONFIG}\n{text.rstrip()}\n```\n"

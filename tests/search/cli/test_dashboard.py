@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "storage",
     ["journal", "sqlite:///study.db", pytest.param("postgresql", marks=pytest.mark.postgres)],
