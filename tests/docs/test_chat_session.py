@@ -136,8 +136,8 @@ def page(text: str) -> str:
     return (
         "# A chat, recorded\n\n"
         "Made by `CIPHER_SEARCH_RECORD=1 pytest -m slow tests/docs/test_chat_session.py`: a real "
-        f"run of `search chat {CONFIG}`\nin a pseudo-terminal, without a language model. Lines after `> ` "
-        "were typed, `^C` is Ctrl-C; keys were made and\nciphertexts multiplied. Times are of "
-        "a small machine with other work on it.\n\n"
+        f"run of `search chat {CONFIG}`\nin a pseudo-terminal, without a language model. Lines "
+        "after `> ` were typed, `^C` is Ctrl-C; keys were made and\nciphertexts multiplied. Times "
+        "are those of a small machine with other work on it.\n\n"
         f"```text\n$ search chat {CONFIG}\n{text.rstrip()}\n```\n"
     )
