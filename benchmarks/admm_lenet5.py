@@ -13,8 +13,8 @@ layer-adaptive magnitude pruning instead, which the trained weights give without
 advisor ``pruning_shares`` reads off the weights, then annealing; 16 trials of gradual pruning with
 as many epochs as the arms have (with one epoch in place of three, shares are chosen that learn fast
 and end worse), on the validation split of seed 0; the best three are trained again with seed 1, and
-the best mean is kept. ``quantised`` adds levels
-of 3 and 4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
+the best mean is kept. ``quantised`` adds levels of 3 and 4 bits to ADMM at 71x; ``purified`` prunes
+filters and columns to 8x and purifies.
 
 Accuracy is that of the test split, measured once for each network; options were chosen on the
 validation split of seed 0. Prints one JSON line per network, then the summary: accuracy by ratio,
@@ -129,8 +129,7 @@ def lamp_shares(workload: Any, ratio: float) -> tuple[float, ...]:
     space = PruningRatio.from_config(PruningRatio.Config(ratio=ratio), workload)
     with tempfile.TemporaryDirectory(prefix="admm-") as folder:
         network = load_teacher(workload, Recorder(Path(folder), 0)).network
-    shares = Allocation(space.layout, layer_weights(network), "lamp", space.config.low)
-    return shares.shares(space.kept_weights, space.allowed or 0)
+    return Allocation(space, layer_weights(network), "lamp").shares(space.allowed or 0)
 
 
 def structured_entries(sites: dict[str, Any]) -> Iterator[Any]:

@@ -7,9 +7,7 @@ reach a searcher.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from search.api.candidate import Candidate
 from search.api.errors import SearchError
@@ -18,7 +16,7 @@ from search.api.metric import Fidelity, Measurement
 from search.api.protocols import Decodes, HasTestSplit
 from search.api.trial import Trial
 from search.assemble import Components
-from search.ladder import TrialContext
+from search.ladder import temporary_context
 
 
 def measure_on_test(
@@ -48,10 +46,7 @@ def measure_on_test(
             continue
         weights = trial.artefacts.get(str(data["weights"]), shared) if data["weights"] else None
         candidate = Candidate(str(data["kind"]), space.decode(data["payload"]), weights)
-        with tempfile.TemporaryDirectory(prefix="cipher-search-test-") as folder:
-            ctx = TrialContext(
-                trial.seed, Path(folder), ladder.device, lambda kind, data: None, lambda: False
-            )
+        with temporary_context(trial.seed, ladder.device) as ctx:
             try:
                 found = [m for e in evaluators for m in e.evaluate_test(candidate, fidelity, ctx)]
             except SearchError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import random
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,18 @@ class TrialContext:
     def should_stop(self) -> bool:
         """Whether the driver asked the trial to stop."""
         return self.stop()
+
+
+@contextlib.contextmanager
+def temporary_context(
+    seed: int,
+    device: str,
+    hook: ProgressHook = lambda kind, data: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[TrialContext]:
+    """The context of work outside a trial; its folder is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="cipher-search-") as folder:
+        yield TrialContext(seed, Path(folder), device, hook, stop)
 
 
 class Interrupted(SearchError):

@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from search.api.protocols import Execute, ProgressHook
 from search.api.trial import Job, Outcome
 from search.assemble import Components, assemble
 from search.config import StudySpec
-from search.ladder import TrialContext
+from search.ladder import temporary_context
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Prepared:
         ladder = self._components.ladder
         workdir = _trial_folder(self._scratch, job.number)
         if not self._ready:
-            with _temporary_context(job.seed, ladder.device, hook, stop) as ctx:
+            with temporary_context(job.seed, ladder.device, hook, stop) as ctx:
                 ladder.method.prepare(ctx)
             self._ready = True
         outcome = ladder.execute(job, hook, stop, workdir)
@@ -103,7 +103,7 @@ def prepare(
     components: Components, seed: int, hook: ProgressHook, stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Do the work shared by all trials once, in the driver; returns the notes it left."""
-    with _temporary_context(seed, components.ladder.device, hook, stop) as ctx:
+    with temporary_context(seed, components.ladder.device, hook, stop) as ctx:
         components.ladder.method.prepare(ctx)
         return dict(ctx.notes)
 
@@ -124,14 +124,6 @@ def limit_threads(threads: int) -> None:
         os.environ[name] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _temporary_context(
-    seed: int, device: str, hook: ProgressHook, stop: Callable[[], bool]
-) -> Iterator[TrialContext]:
-    with tempfile.TemporaryDirectory(prefix="cipher-search-") as folder:
-        yield TrialContext(seed, Path(folder), device, hook, stop)
 
 
 def _trial_folder(scratch: str, number: int) -> Path:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,12 +71,7 @@ class PruningShares:
     def __init__(self, blueprint: Blueprint, config: PruningSharesConfig | None = None) -> None:
         self._config = config or PruningSharesConfig()
         space = blueprint.components.ladder.space
-        names = {param.name for param in blueprint.params}
-        if (
-            not isinstance(space, PruningRatio)
-            or len(space.layout.slots) < 2
-            or "keep" not in names
-        ):
+        if not isinstance(space, PruningRatio) or len(space.layout.slots) < 2:
             raise ConfigError(
                 "pruning_shares advises studies that share out weights among layers (this one "
                 "does not). Take space pruning_ratio, granularity layer",
@@ -109,12 +102,11 @@ class PruningShares:
     def _made(self) -> Iterator[tuple[Point, str]]:
         from search.methods.pruning.allocation import Allocation
 
-        weights, layout = self._trained(), self._space.layout
-        others = self._others()
+        weights, others = self._trained(), self._others()
         for rule in self._config.rules:
-            allocation = Allocation(layout, weights, rule, self._space.config.low)
+            allocation = Allocation(self._space, weights, rule)
             for ratio in self._ratios():
-                shares = allocation.shares(self._space.kept_weights, int(layout.total / ratio))
+                shares = allocation.shares(int(self._space.layout.total / ratio))
                 point = self._space.repair({**others, "keep": shares})
                 yield point, f"{rule}: shares of the trained weights at {ratio:g}x"
 
@@ -133,16 +125,12 @@ class PruningShares:
 
     def _trained(self) -> Mapping[str, Tensor]:
         """Layer -> weight of the trained network, on the CPU."""
-        from search.ladder import TrialContext
+        from search.ladder import temporary_context
         from search.methods.pruning.masks import layer_weights
         from search.methods.teacher import load_teacher
 
         components = self._blueprint.components
-        with TemporaryDirectory(prefix="cipher-search-") as folder:
-            ctx = TrialContext(
-                self._blueprint.spec.study.seed, Path(folder), components.ladder.device,
-                lambda kind, data: None, lambda: False,
-            )  # fmt: skip
+        with temporary_context(self._blueprint.spec.study.seed, components.ladder.device) as ctx:
             teacher = load_teacher(components.workload, ctx)
         return {n: w.detach().cpu() for n, w in layer_weights(teacher.network).items()}
 

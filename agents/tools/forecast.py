@@ -11,7 +11,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -302,20 +301,16 @@ class Forecast:
     def _trained(self, params: CkksParams) -> Path:
         """The trained weights, which all configurations share."""
         if self._weights is None:
-            from search.ladder import TrialContext
+            from search.ladder import temporary_context
 
             components = self.study.components
             ladder = components.ladder
-            with TemporaryDirectory(prefix="cipher-search-") as folder:
-                context = TrialContext(
-                    self.study.spec.study.seed, Path(folder), ladder.device,
-                    lambda kind, data: None, lambda: False,
-                )  # fmt: skip
+            with temporary_context(self.study.spec.study.seed, ladder.device) as context:
                 ladder.method.prepare(context)
                 made = ladder.method.produce(
                     _Fixed(params), {}, ladder.rungs[0].fidelity, context, None
                 )
-                if made.weights is None or made.weights.is_relative_to(folder):
+                if made.weights is None or made.weights.is_relative_to(context.workdir):
                     raise ToolError("the models need a method with weights shared by all trials")
                 self._weights = made.weights
         return self._weights

@@ -16,7 +16,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from spaces.pruning.layout import Layout, Piece
+from spaces.pruning.layout import Piece
+from spaces.pruning.space import PruningRatio
 
 _STEPS = 60  # halvings of the threshold
 
@@ -74,35 +75,31 @@ class Allocation:
     """Shares of the entries of ``keep`` by one rule, for any number of weights that stay.
 
     Args:
-        layout: of the entries; of alternative structures the first counts.
+        space: of the entries; of alternative structures the first counts.
         weights: layer -> trained weight.
         rule: one of :data:`RULES`.
-        low: smallest share.
     """
 
-    def __init__(
-        self, layout: Layout, weights: Mapping[str, Tensor], rule: str, low: float
-    ) -> None:
-        self._slots, self._low = len(layout.slots), low
+    def __init__(self, space: PruningRatio, weights: Mapping[str, Tensor], rule: str) -> None:
+        self._space = space
         self._scores = [
             (piece.slot, RULES[rule](weights[pruned.layer.name], piece))
-            for pruned in layout.layers
+            for pruned in space.layout.layers
             for piece in pruned.ways[0]
             if piece.slot is not None
         ]
 
-    def shares(self, kept: Callable[[tuple[float, ...]], int], allowed: int) -> tuple[float, ...]:
+    def shares(self, allowed: int) -> tuple[float, ...]:
         """The shares of the lowest threshold at which no more than ``allowed`` weights stay.
 
         Args:
-            kept: shares -> weights that stay.
             allowed: weights that may stay. Where even the smallest shares keep more, those.
         """
         tops = [float(scores.log2().nan_to_num(neginf=-1e3).max()) for _, scores in self._scores]
         low, high = -200.0, max(tops, default=0.0) + 1.0
         for _ in range(_STEPS):
             middle = (low + high) / 2
-            if kept(self._above(middle)) <= allowed:
+            if self._space.kept_weights(self._above(middle)) <= allowed:
                 high = middle
             else:
                 low = middle
@@ -110,7 +107,8 @@ class Allocation:
 
     def _above(self, threshold: float) -> tuple[float, ...]:
         """Entry -> share of units whose score is 2^threshold or more; a mean of its layers."""
-        found: list[list[float]] = [[] for _ in range(self._slots)]
+        low = self._space.config.low
+        found: list[list[float]] = [[] for _ in self._space.layout.slots]
         for slot, scores in self._scores:
             found[slot].append(float((scores >= 2.0**threshold).double().mean()))
-        return tuple(min(1.0, max(self._low, sum(own) / len(own))) for own in found)
+        return tuple(min(1.0, max(low, sum(own) / len(own))) for own in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -53,15 +54,21 @@ def test_a_result_without_weights_still_has_a_term() -> None:
     assert run_linear(linear, np.ones((1, 4))).tolist() == [[4.0] * 4, [4.0] * 4, [0.0] * 4]
 
 
-def test_entries_are_placed_when_a_diagonal_is_asked_for() -> None:
-    m, layout = csr_array(np.eye(4)), rows((4,), 8)
-    linear = built(m, layout, layout, 8, 4)
+def counting(placed: Placed) -> tuple[Callable[[], Products], list[int]]:
+    """Makes the products, and has an entry for each time it did."""
     asked: list[int] = []
 
     def make() -> Products:
         asked.append(1)
-        return Placed(m, layout, layout, 8, Sums())()
+        return placed()
 
+    return make, asked
+
+
+def test_entries_are_placed_when_a_diagonal_is_asked_for() -> None:
+    m, layout = csr_array(np.eye(4)), rows((4,), 8)
+    linear = built(m, layout, layout, 8, 4)
+    make, asked = counting(Placed(m, layout, layout, 8, Sums()))
     lazy = replace(linear.diagonal, make=make)  # type: ignore[type-var]
     assert asked == []
     assert lazy(0).tolist() == [1.0] * 8
@@ -79,12 +86,7 @@ def test_entries_of_a_large_map_are_let_go_with_its_last_diagonal(
     m = csr_array(np.arange(1.0, 17.0).reshape(4, 4))
     layout = rows((4,), 8)
     linear = built(m, layout, layout, 8, 2)
-    asked: list[int] = []
-
-    def make() -> Products:
-        asked.append(1)
-        return Placed(m, layout, layout, 8, Sums())()
-
+    make, asked = counting(Placed(m, layout, layout, 8, Sums()))
     lazy = replace(linear.diagonal, make=make)  # type: ignore[type-var]
     walks = [[lazy(k).tolist() for k in range(len(linear.terms))] for _ in range(2)]
     assert walks[0] == walks[1]

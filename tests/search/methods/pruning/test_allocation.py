@@ -37,8 +37,8 @@ def weights(seed: int = 0) -> dict[str, Tensor]:
 def shares(rule: str, given: Mapping[str, Tensor], ratio: float, **options: object) -> list[float]:
     """What each layer keeps at ``ratio``."""
     space = PruningRatio(sites(), ratio=ratio, low=0.01, **options)
-    allocation = Allocation(space.layout, given, rule, 0.01)
-    found = allocation.shares(space.kept_weights, space.allowed or 0)
+    allocation = Allocation(space, given, rule)
+    found = allocation.shares(space.allowed or 0)
     assert space.kept_weights(found) <= (space.allowed or 0)
     return list(found)
 
@@ -114,7 +114,7 @@ def test_dead_layers_keep_their_smallest_share() -> None:
 
 def test_what_layers_share_is_a_mean_over_them() -> None:
     space = PruningRatio(sites(), ratio=4.0, low=0.01, granularity="network")
-    allocation = Allocation(space.layout, weights(), "lamp", 0.01)
-    found = allocation.shares(space.kept_weights, space.allowed or 0)
+    allocation = Allocation(space, weights(), "lamp")
+    found = allocation.shares(space.allowed or 0)
     assert len(found) == 1
     assert space.kept_weights(found) <= (space.allowed or 0)
