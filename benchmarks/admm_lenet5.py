@@ -13,8 +13,8 @@ layer-adaptive magnitude pruning instead, which the trained weights give without
 advisor ``pruning_shares`` reads off the weights, then annealing; 16 trials of gradual pruning with
 as many epochs as the arms have (with one epoch in place of three, shares are chosen that learn fast
 and end worse), on the validation split of seed 0; the best three are trained again with seed 1, and
-the best mean is kept. ``quantised`` adds levels of 3 and 4 bits to ADMM at 71x; ``purified`` prunes
-filters and columns to 8x and purifies.
+the best mean is kept. ``ARM@12`` has 12 epochs, not three. ``quantised`` adds levels of 3 and
+4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
 
 Accuracy is that of the test split, measured once for each network; options were chosen on the
 validation split of seed 0. Prints one JSON line per network, then the summary: accuracy by ratio,
@@ -29,12 +29,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def method_of(workload: Any, job: Job) -> Any:
     from search.methods.pruning.magnitude import MagnitudePruning
     from search.methods.pruning.progressive import ProgressiveAdmm
 
-    name, options = job.arm.split("+")[0], dict(job.options)
+    name, options = re.split("[+@]", job.arm)[0], dict(job.options)
     if name in ("gradual", "one_shot"):
         return MagnitudePruning(workload, way=name, **options)
     return (ProgressiveAdmm if name == "progressive" else Admm)(workload, **options)
@@ -259,10 +260,18 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     ratios = sorted(options.ratios, key=lambda r: (r != 71, r))
     for ratio in ratios:
         for seed in range(options.seeds):
-            found += [Job(FULL, arm, ratio, seed, () if arm.endswith("+lamp") else VECTORS[ratio])
-                      for arm in options.arms
-                      if arm not in EXTRA and not arm.endswith("+searched")]  # fmt: skip
+            found += [
+                Job(scale_of(arm), arm, ratio, seed, () if "+lamp" in arm else VECTORS[ratio])
+                for arm in options.arms
+                if arm not in EXTRA and not arm.endswith("+searched")
+            ]
     return found
+
+
+def scale_of(arm: str) -> Scale:
+    """The full size, with the epochs that the arm's name asks for."""
+    _, _, epochs = arm.partition("@")
+    return replace(FULL, epochs=float(epochs)) if epochs else FULL
 
 
 def searched_keep(out: Path) -> tuple[float, ...]:

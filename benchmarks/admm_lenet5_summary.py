@@ -11,6 +11,9 @@ from typing import Any
 PAIRS = (
     ("admm", "gradual"),
     ("progressive", "gradual"),
+    ("admm@12", "gradual@12"),
+    ("progressive@12", "gradual@12"),
+    ("gradual@12", "gradual"),
     ("admm+lamp", "admm"),
     ("gradual+lamp", "gradual"),
     ("admm+lamp", "gradual+lamp"),

@@ -8,7 +8,7 @@ from search.report.encrypted import encrypted_tables
 from search.report.family import Family
 from search.report.layers import layers_tables
 from search.report.members import members_tables
-from search.report.numbers import label
+from search.report.numbers import label, trials_text
 from search.report.provenance import evidence_of, evidence_table, provenance_table
 from search.report.table import Table
 from search.report.tables import (
@@ -62,13 +62,14 @@ def summary(family: Family) -> str:
     """Two or three sentences with the outcome of the study."""
     main = family.main
     if not main.scored:
-        return f"{len(main.ended)} trials ended and none of them was scored."
+        return f"{trials_text(len(main.ended))} ended and none of them was scored."
     if not main.front:
-        return f"{len(main.scored)} of {len(main.ended)} trials were scored, none is feasible."
-    size = "1 trial makes" if len(main.front) == 1 else f"{len(main.front)} trials make"
+        ended = trials_text(len(main.ended))
+        return f"{len(main.scored)} of {ended} were scored, none is feasible."
+    size = f"{trials_text(len(main.front))} make{'s' if len(main.front) == 1 else ''}"
     text = (
-        f"{len(main.ended)} trials ended, {len(main.scored)} were scored, {len(main.feasible)} of "
-        f"these are feasible, and {size} the front."
+        f"{trials_text(len(main.ended))} ended, {len(main.scored)} of them scored and "
+        f"{len(main.feasible)} of these feasible; {size} the front."
     )
     common = family.common_trials
     ours = family.volume_at(main, common)
@@ -76,7 +77,7 @@ def summary(family: Family) -> str:
         theirs = family.volume_at(arm, common)
         if ours is not None and theirs:
             text += (
-                f" After {common} trials each, the hypervolume of {main.name} is "
+                f" After {trials_text(common)} each, the hypervolume of {main.name} is "
                 f"{ours / theirs:.2f} times that of {arm.name}."
             )
     return text

@@ -17,6 +17,7 @@ from search.report.numbers import (
     format_seconds,
     label,
     on_test_split,
+    trials_text,
 )
 from search.report.plan import plan_summary
 from search.report.table import Cell, Quantity, Table
@@ -127,7 +128,7 @@ def baselines_table(family: Family) -> Table:
             "trials ended",
             "front size",
             f"hypervolume [{family.volume_unit}]",
-            f"hypervolume at {common} trials [{family.volume_unit}]",
+            f"hypervolume at {trials_text(common)} [{family.volume_unit}]",
             f"relative to {family.main.name} [%]",
             *(f"best {label(m)}" for m in family.objectives),
         ),

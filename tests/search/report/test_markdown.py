@@ -28,8 +28,14 @@ def test_the_report_has_every_part_and_well_formed_tables(family):
 def test_the_summary_names_the_gain_over_each_baseline(family):
     made = family_of(family)
     ratio = made.main.history[49] / made.arms[1].history[49]
-    assert summary(made).startswith("60 trials ended, 52 were scored, ")
+    assert summary(made).startswith("60 trials ended, 52 of them scored and ")
     assert f"the hypervolume of main is {ratio:.2f} times that of random." in summary(made)
+
+
+def test_one_trial_is_told_as_one(make):
+    one = family_of([make.study(trials=1)])
+    told = "1 trial ended, 1 of them scored and 1 of these feasible; 1 trial makes the front."
+    assert summary(one).startswith(told)
 
 
 def test_the_summary_is_honest_about_nothing(make):
