@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -76,10 +77,15 @@ def search(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         [sys.executable, "-m", "search", *arguments],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
-    if done.returncode == 2 and "workload.data" in done.stderr and "no such" in done.stderr:
-        pytest.skip(done.stderr.strip())
+    skip_without_data(done.returncode, done.stderr)
     assert done.returncode in codes, done.stdout + done.stderr
     return done.stdout
+
+
+def skip_without_data(code: int, error: str) -> None:
+    """Skips where the command ended because data is not on this machine."""
+    if code == 2 and "workload.data" in error and "no such" in error:
+        pytest.skip(error.strip())
 
 
 def test_there_are_configurations() -> None:
@@ -87,9 +93,17 @@ def test_there_are_configurations() -> None:
 
 
 @configs
-def test_is_right_and_runs_nothing(config: Path, tmp_path: Path) -> None:
-    described = json.loads(search("check", str(config), "--json", "--directory", str(tmp_path)))
-    assert described["study"]["name"]
+def test_is_right_and_runs_nothing(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search.cli.app import app
+
+    monkeypatch.chdir(ROOT)
+    words = ["check", str(config), "--json", "--directory", str(tmp_path)]
+    done = CliRunner().invoke(app, words, prog_name="search")
+    skip_without_data(done.exit_code, done.stderr)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["study"]["name"]
     assert not list(tmp_path.iterdir())
 
 
