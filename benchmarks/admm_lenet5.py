@@ -3,33 +3,34 @@
 Arms, all from the same trained network of their seed, each with the same number of epochs:
 
 - ``admm``: copies and duals updated every 20 steps, hard map, masked retraining;
-- ``progressive``: the same in two rounds;
+- ``progressive``: the same in many short rounds;
 - ``gradual``: by magnitude on the cubic schedule, then masked retraining;
 - ``one_shot``: by magnitude at once, then masked retraining with all epochs.
+
+``--curvature`` is the methods' option; without it each has its own default: what stays is chosen in
+the norm of Adam by ADMM, by size alone by the others.
 
 The shares that layers keep are set by hand, at 71x those of the paper. ``ARM+lamp`` keeps those of
 layer-adaptive magnitude pruning instead, which the trained weights give without a trial.
 ``ARM+searched`` keeps those that a search found at the paper's ratio: the paper's, three that the
 advisor ``pruning_shares`` reads off the weights, then annealing; 16 trials of gradual pruning with
-as many epochs as the arms have (with one epoch in place of three, shares are chosen that learn fast
-and end worse), on the validation split of seed 0; the best three are trained again with seed 1, and
-the best mean is kept. ``ARM@12`` has 12 epochs, not three. ``quantised`` adds levels of 3 and
-4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
+three epochs (with one, shares are chosen that learn fast and end worse), on the validation split of
+seed 0; the best three are trained again with seed 1, and the best mean is kept. ``quantised`` adds
+levels of 3 and 4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
 
 Accuracy is that of the test split, measured once for each network; options were chosen on the
 validation split of seed 0. Prints one JSON line per network, then the summary: accuracy by ratio,
 differences with their paired standard error, and the largest ratio at 0.5 and 1 point of loss
-(interpolated on a log scale between measured ratios).
+(interpolated on a log scale between measured ratios), each for one number of epochs and one norm.
 
-Run: ``python benchmarks/admm_lenet5.py [--seeds 3] [--ratios 24 71] [--out FILE] [--smoke]``; goes
-on where FILE ends.
+Run: ``python benchmarks/admm_lenet5.py [--seeds 3] [--ratios 24 71] [--epochs 12] [--out FILE]
+[--smoke]``; goes on where FILE ends.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import tempfile
 import time
@@ -68,7 +69,8 @@ class Scale:
     layers: tuple[str, ...] = LAYERS
 
 
-FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 3)
+FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 12)
+SEARCH_EPOCHS = 3
 SMOKE = Scale("tiny_cnn", "digits", 4, 2, ("conv1", "conv2", "conv3", "classifier"))
 
 
@@ -82,12 +84,12 @@ class Job:
     seed: int
     keep: tuple[float, ...]
     bits: tuple[int, ...] = ()
-    options: tuple[tuple[str, Any], ...] = ()
+    curvature: float = 0.0
 
     @property
-    def label(self) -> tuple[str, int, int]:
+    def label(self) -> tuple[str, int, int, float, float]:
         """What identifies its line."""
-        return (self.arm, self.ratio, self.seed)
+        return (self.arm, self.ratio, self.seed, self.scale.epochs, self.curvature)
 
 
 def workload_of(scale: Scale, seed: int) -> Any:
@@ -165,10 +167,10 @@ def method_of(workload: Any, job: Job) -> Any:
     from search.methods.pruning.magnitude import MagnitudePruning
     from search.methods.pruning.progressive import ProgressiveAdmm
 
-    name, options = re.split("[+@]", job.arm)[0], dict(job.options)
+    name = job.arm.split("+")[0]
     if name in ("gradual", "one_shot"):
-        return MagnitudePruning(workload, way=name, **options)
-    return (ProgressiveAdmm if name == "progressive" else Admm)(workload, **options)
+        return MagnitudePruning(workload, way=name, curvature=job.curvature)
+    return (ProgressiveAdmm if name == "progressive" else Admm)(workload, curvature=job.curvature)
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -209,6 +211,7 @@ def run(job: Job) -> dict[str, Any]:
         "test_accuracy": accuracy["test"], "validation_accuracy": accuracy["validation"],
         "dense_test_accuracy": round(100.0 * dense / len(data.test), 3),
         "unit": "%", "evidence": "measured", "epochs": job.scale.epochs,
+        "curvature": job.curvature,
         "counted": {m.metric: round(m.value, 3) for m in counted},
         "notes": ctx.notes, **extra, "cpu_seconds": round(time.process_time() - started, 1),
     }  # fmt: skip
@@ -244,34 +247,43 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     """Every network asked for, most telling ones first."""
     if options.smoke:
         keep = (0.5, 0.2, 0.2, 0.5)
-        return [Job(SMOKE, arm, 5, 0, keep) for arm in ("admm", "gradual")] + [
-            Job(SMOKE, "quantised", 5, 0, keep, (4,) * 4)
+        return [_job(SMOKE, arm, 5, 0, keep, None) for arm in ("admm", "gradual")] + [
+            replace(_job(SMOKE, "quantised", 5, 0, keep, None), bits=(4,) * 4)
         ]
-    found: list[Job] = []
+    scale, found = replace(FULL, epochs=options.epochs), []
+    seeds, curvature = range(options.seeds), options.curvature
     arms = [arm for arm in options.arms if arm.endswith("+searched")]
     if arms:
         keep = searched_keep(options.out or RESULTS)
-        found += [Job(FULL, a, SEARCH_RATIO, s, keep) for s in range(options.seeds) for a in arms]
+        found += [_job(scale, a, SEARCH_RATIO, s, keep, curvature) for s in seeds for a in arms]
     if "quantised" in options.arms:
-        found += [Job(FULL, "quantised", 71, seed, VECTORS[71], (4, 4, 3, 4))
-                  for seed in range(options.seeds)]  # fmt: skip
+        found += [
+            replace(_job(scale, "quantised", 71, s, VECTORS[71], curvature), bits=(4, 4, 3, 4))
+            for s in seeds
+        ]
     if "purified" in options.arms:
-        found += [Job(FULL, "purified", 8, seed, ()) for seed in range(options.seeds)]
-    ratios = sorted(options.ratios, key=lambda r: (r != 71, r))
-    for ratio in ratios:
-        for seed in range(options.seeds):
+        found += [_job(scale, "purified", 8, s, (), curvature) for s in seeds]
+    for ratio in sorted(options.ratios, key=lambda r: (r != 71, r)):
+        for seed in seeds:
             found += [
-                Job(scale_of(arm), arm, ratio, seed, () if "+lamp" in arm else VECTORS[ratio])
-                for arm in options.arms
-                if arm not in EXTRA and not arm.endswith("+searched")
+                _job(scale, a, ratio, seed, () if "+lamp" in a else VECTORS[ratio], curvature)
+                for a in options.arms
+                if a not in EXTRA and not a.endswith("+searched")
             ]
     return found
 
 
-def scale_of(arm: str) -> Scale:
-    """The full size, with the epochs that the arm's name asks for."""
-    _, _, epochs = arm.partition("@")
-    return replace(FULL, epochs=float(epochs)) if epochs else FULL
+def _job(
+    scale: Scale, arm: str, ratio: int, seed: int, keep: tuple[float, ...], curvature: float | None
+) -> Job:
+    """A job; its norm is that of its method where none is asked for."""
+    if curvature is None:
+        from search.methods.pruning.options import AdmmOptions, MagnitudeOptions
+
+        by_size = arm.split("+")[0] in ("gradual", "one_shot")
+        options = (MagnitudeOptions if by_size else AdmmOptions)()
+        curvature = options.curvature
+    return Job(scale, arm, ratio, seed, keep, curvature=curvature)
 
 
 def searched_keep(out: Path) -> tuple[float, ...]:
@@ -285,7 +297,8 @@ def searched_keep(out: Path) -> tuple[float, ...]:
     trials = search_trials()
     shares = {keep: [value] for keep, value in sorted(trials, key=lambda t: -t[1])[:CONFIRMED]}
     for keep, values in shares.items():
-        found = run(Job(FULL, "gradual", SEARCH_RATIO, 1, keep))
+        scale = replace(FULL, epochs=SEARCH_EPOCHS)
+        found = run(Job(scale, "gradual", SEARCH_RATIO, 1, keep))
         values.append(found["validation_accuracy"])
     keep = max(shares, key=lambda k: statistics.mean(shares[k]))
     row = {"claim": "admm_lenet5", "searched_keep": keep, "ratio": SEARCH_RATIO,
@@ -307,7 +320,7 @@ def search_trials() -> list[tuple[tuple[float, ...], float]]:
             name="keep", directory=folder, workload=workload_of(FULL, 0), objectives=["accuracy"],
             space={"name": "pruning_ratio", "ratio": SEARCH_RATIO, "spend": 0.98},
             method="magnitude_pruning",
-            ladder=[{"rung": "train", "budget": {"epochs": FULL.epochs},
+            ladder=[{"rung": "train", "budget": {"epochs": SEARCH_EPOCHS},
                      "evaluators": ["accuracy"]}],
             searcher={"name": "advised", "advisor": "pruning_shares", "share": 1, "fallback": {
                 "name": "annealing", "initial": 1, "perturbation": 0.12, "least": 0.04}},
@@ -328,12 +341,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ratios", type=int, nargs="+", default=list(VECTORS))
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
+    parser.add_argument("--epochs", type=float, default=FULL.epochs)
+    parser.add_argument("--curvature", type=float, help="default: each method's own")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON lines to add to and go on from")
     options = parser.parse_args()
     out = options.out or (None if options.smoke else RESULTS)
     rows = _known(out)
-    done = {(r["arm"], r["ratio"], r["seed"]) for r in rows}
+    done = {(r["arm"], r["ratio"], r["seed"], r["epochs"], r["curvature"]) for r in rows}
     left = [job for job in jobs_of(options) if job.label not in done]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         for row in pool.map(run, left):

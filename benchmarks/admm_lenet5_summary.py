@@ -8,56 +8,76 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+Row = dict[str, Any]
+Group = tuple[float, str, float]
+"""Epochs, arm, power of the curvature: what is averaged over seeds."""
+
 PAIRS = (
-    ("admm", "gradual"),
-    ("progressive", "gradual"),
-    ("admm@12", "gradual@12"),
-    ("progressive@12", "gradual@12"),
-    ("gradual@12", "gradual"),
-    ("admm+lamp", "admm"),
-    ("gradual+lamp", "gradual"),
-    ("admm+lamp", "gradual+lamp"),
-    ("admm+searched", "admm"),
-    ("progressive+searched", "progressive"),
-    ("gradual+searched", "gradual"),
-    ("gradual+searched", "gradual+lamp"),
+    (("admm", 0.5), ("gradual", 0.0)),
+    (("progressive", 0.5), ("gradual", 0.0)),
+    (("progressive", 0.5), ("gradual", 0.5)),
+    (("gradual", 0.5), ("gradual", 0.0)),
+    (("progressive", 0.5), ("progressive", 0.0)),
+    (("admm", 0.5), ("admm", 0.0)),
+    (("admm", 0.0), ("gradual", 0.0)),
+    (("progressive", 0.0), ("gradual", 0.0)),
+    (("gradual+lamp", 0.0), ("gradual", 0.0)),
+    (("admm+searched", 0.0), ("admm", 0.0)),
+    (("progressive+searched", 0.0), ("progressive", 0.0)),
+    (("progressive+searched", 0.5), ("progressive", 0.5)),
+    (("gradual+searched", 0.0), ("gradual", 0.0)),
+    (("gradual+searched", 0.0), ("gradual+lamp", 0.0)),
 )
-"""Arms that are compared seed by seed."""
+"""Arms and their norms that are compared seed by seed, at equal epochs."""
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Means over seeds, the paired difference, and ratios at given losses."""
-    arms = sorted({r["arm"] for r in rows})
+    groups = sorted({_group(r) for r in rows})
     table: dict[str, Any] = {}
-    for arm in arms:
-        table[arm] = {
-            str(ratio): _mean_and_error(_values(rows, arm, ratio))
-            for ratio in sorted({r["ratio"] for r in rows if r["arm"] == arm})
+    for group in groups:
+        own = [r for r in rows if _group(r) == group]
+        table[_name(group)] = {
+            str(ratio): _mean_and_error([r["test_accuracy"] for r in own if r["ratio"] == ratio])
+            for ratio in sorted({r["ratio"] for r in own})
         }
-    against = {
-        f"{a} less {b} at {ratio}x": _mean_and_error(_paired(rows, a, b, ratio))
-        for a, b in PAIRS
-        for ratio in sorted({r["ratio"] for r in rows})
-        if _paired(rows, a, b, ratio)
-    }
     largest = {
-        arm: {f"{loss:g} points": _largest(rows, arm, loss) for loss in (0.5, 1.0)}
-        for arm in arms
-        if len(table[arm]) > 1
+        _name(group): {f"{loss:g} points": _largest(rows, group, loss) for loss in (0.5, 1.0)}
+        for group in groups
+        if len(table[_name(group)]) > 1
     }
     dense = statistics.mean({r["seed"]: r["dense_test_accuracy"] for r in rows}.values())
     return {"claim": "admm_lenet5", "dense": round(dense, 2), "test_accuracy": table,
-            "differences_points": against, "largest_ratio_at_loss": largest, "unit": "%",
-            "host": platform.processor() or platform.machine()}  # fmt: skip
+            "differences_points": dict(_differences(rows)), "largest_ratio_at_loss": largest,
+            "unit": "%", "host": platform.processor() or platform.machine()}  # fmt: skip
 
 
-def _values(rows: Iterable[dict[str, Any]], arm: str, ratio: int) -> list[float]:
-    return [r["test_accuracy"] for r in rows if r["arm"] == arm and r["ratio"] == ratio]
+def _differences(rows: Sequence[Row]) -> Iterable[tuple[str, list[float]]]:
+    for epochs in sorted({r["epochs"] for r in rows}):
+        for a, b in PAIRS:
+            for ratio in sorted({r["ratio"] for r in rows}):
+                found = _paired(rows, (epochs, *a), (epochs, *b), ratio)
+                if found:
+                    yield (
+                        f"{_name((epochs, *a))} less {_name((epochs, *b))} at {ratio}x",
+                        (_mean_and_error(found)),
+                    )
 
 
-def _paired(rows: Sequence[dict[str, Any]], a: str, b: str, ratio: int) -> list[float]:
-    one = {r["seed"]: r["test_accuracy"] for r in rows if (r["arm"], r["ratio"]) == (a, ratio)}
-    two = {r["seed"]: r["test_accuracy"] for r in rows if (r["arm"], r["ratio"]) == (b, ratio)}
+def _group(row: Row) -> Group:
+    return (row["epochs"], row["arm"], row["curvature"])
+
+
+def _name(group: Group) -> str:
+    epochs, arm, curvature = group
+    return f"{arm}, {epochs:g} epochs" + (f", curvature {curvature:g}" if curvature else "")
+
+
+def _paired(rows: Sequence[Row], a: Group, b: Group, ratio: int) -> list[float]:
+    one, two = (
+        {r["seed"]: r["test_accuracy"] for r in rows if _group(r) == g and r["ratio"] == ratio}
+        for g in (a, b)
+    )
     return [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
 
 
@@ -66,11 +86,11 @@ def _mean_and_error(values: Sequence[float]) -> list[float]:
     return [round(statistics.mean(values), 3), round(error, 3), len(values)]
 
 
-def _largest(rows: Sequence[dict[str, Any]], arm: str, loss: float) -> str:
+def _largest(rows: Sequence[Row], group: Group, loss: float) -> str:
     """The ratio at which the mean loss is ``loss``, between measured ones on a log scale."""
     points = []
-    for ratio in sorted({r["ratio"] for r in rows if r["arm"] == arm}):
-        own = [r for r in rows if r["arm"] == arm and r["ratio"] == ratio]
+    for ratio in sorted({r["ratio"] for r in rows if _group(r) == group}):
+        own = [r for r in rows if _group(r) == group and r["ratio"] == ratio]
         lost = statistics.mean(r["dense_test_accuracy"] - r["test_accuracy"] for r in own)
         points.append((math.log(ratio), lost))
     if points[0][1] > loss:

@@ -28,19 +28,20 @@ class Admm(PruningMethod):
 
     def prune(self, task: PruningTask) -> Masks:
         """Draw the weights to the structure, round by round, and map them onto it."""
+        from search.methods.pruning.curvature import curvature_of
         from search.methods.pruning.duals import Admm as Duals
         from search.methods.pruning.masks import harden, layer_weights
         from search.methods.pruning.projections import structures_of
 
         assert isinstance(self._config, AdmmOptions)
-        pool = self._config.pool
+        pool, curvature = self._config.pool, curvature_of(self._config.curvature)
         schedule = self.schedule(task.plan, task.epochs)
         target = structures_of(task.plan, pool=pool)
         rounds = [structures_of(sparser(task.plan, done), pool=pool)
                   for done in tightening(schedule.rounds)]  # fmt: skip
         duals = Duals(
             layer_weights(task.network), rounds, schedule, self.steps(task.epochs),
-            every=self._config.update_every,
+            every=self._config.update_every, curvature=curvature,
         )  # fmt: skip
         self.train(
             task.network, task.epochs, task.learning_rate, task.ctx, duals, "admm", constant=True
@@ -49,7 +50,7 @@ class Admm(PruningMethod):
         task.ctx.note("admm_primal_residual", round(found.primal, 4))
         task.ctx.note("admm_dual_residual", round(found.dual, 4))
         task.ctx.note("admm_worst_layer", f"{found.worst}: {found.worst_primal:.3f}")
-        return harden(task.network, target)
+        return harden(task.network, target, curvature)
 
 
 def tightening(rounds: int) -> list[float]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from search.api.errors import ConfigError
+from search.methods.pruning.curvature import Curvature
 from search.methods.pruning.projections import ConstraintSet
 from spaces.pruning.plan import Schedule
 
@@ -54,6 +55,8 @@ class Admm:
         every: steps between two updates of Z and U.
         free: layer -> bool mask of the weights that may change; None: all. The others are zero
             already and stay so.
+        curvature: gives the norm in which copies are nearest; None: the Euclidean one. For
+            structures only.
 
     Raises:
         ConfigError: rho is not positive, or ``every`` below 1.
@@ -68,6 +71,7 @@ class Admm:
         *,
         every: int,
         free: Mapping[str, Tensor] | None = None,
+        curvature: Curvature | None = None,
     ) -> None:
         if schedule.rho_first <= 0 or schedule.rho_last <= 0 or every < 1:
             raise ConfigError(
@@ -78,6 +82,7 @@ class Admm:
         self._weights = {site: weights[site] for site in self._rounds[-1].sites}
         self._number = 0
         self._schedule, self._steps, self._every = schedule, max(1, steps), every
+        self._curvature = curvature
         self._free = {weights[site]: mask for site, mask in (free or {}).items()}
         self._z = self._nearest(self._weights)
         self._u = {s: torch.zeros_like(w.detach()) for s, w in self._weights.items()}
@@ -90,6 +95,8 @@ class Admm:
 
     def gradients(self, step: int) -> None:
         """Add the penalty's gradient, rho (W - Z + U)."""
+        if self._curvature is not None:
+            self._curvature.see(self._weights)
         rho = self.rho(step)
         with torch.no_grad():
             for site, weight in self._weights.items():
@@ -124,7 +131,8 @@ class Admm:
     @torch.no_grad()
     def _nearest(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Layer -> what the round's constraint set has nearest; its own where it is free."""
-        found = self._rounds[self._number].project(weights)
+        scores = None if self._curvature is None else self._curvature.scores(weights)
+        found = self._rounds[self._number].project(weights, scores)
         return {site: found.get(site, weight.detach().clone()) for site, weight in weights.items()}
 
     def _end_round(self, number: int) -> None:

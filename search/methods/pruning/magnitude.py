@@ -25,23 +25,25 @@ class MagnitudePruning(PruningMethod):
 
     def prune(self, task: PruningTask) -> Masks:
         """At once, or by the cubic schedule."""
+        from search.methods.pruning.curvature import curvature_of
         from search.methods.pruning.masks import Gradual, harden, layer_weights
         from search.methods.pruning.projections import structures_of
 
         assert isinstance(self._config, MagnitudeOptions)
         pool = self._config.pool
+        curvature = curvature_of(self._config.curvature)
 
         def tighten(done: float) -> ConstraintSet:
             return structures_of(sparser(task.plan, done), pool=pool)
 
         hooks = Gradual(
             layer_weights(task.network), tighten, self.steps(task.epochs),
-            every=self._config.update_every,
+            every=self._config.update_every, curvature=curvature,
         )  # fmt: skip
         self.train(
             task.network, task.epochs, task.learning_rate, task.ctx, hooks, "prune", constant=True
         )
-        return harden(task.network, tighten(1.0))
+        return harden(task.network, tighten(1.0), curvature)
 
     @property
     def retrain_share(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from search.methods.pruning.curvature import Curvature
 from search.methods.pruning.projections import ConstraintSet
 from search.workloads.nested import shared_weights
 
@@ -27,19 +28,25 @@ def nonzero_masks(network: nn.Module) -> Masks:
 
 
 @torch.no_grad()
-def harden(network: nn.Module, structures: ConstraintSet) -> Masks:
+def harden(
+    network: nn.Module, structures: ConstraintSet, curvature: Curvature | None = None
+) -> Masks:
     """Project the weights in place, and give the masks of what is left.
 
     Args:
         network: changed.
         structures: of the layers that are pruned; others stay whole.
+        curvature: gives the norm; None: the Euclidean one.
     """
-    return _hardened(layer_weights(network), structures)
+    return _hardened(layer_weights(network), structures, curvature)
 
 
-def _hardened(weights: Mapping[str, nn.Parameter], structures: ConstraintSet) -> Masks:
+def _hardened(
+    weights: Mapping[str, nn.Parameter], structures: ConstraintSet, curvature: Curvature | None
+) -> Masks:
     masks = {}
-    for site, kept in structures.project(weights).items():
+    scores = None if curvature is None else curvature.scores(weights)
+    for site, kept in structures.project(weights, scores).items():
         masks[site] = kept != 0
         weights[site].copy_(kept)
     return masks
@@ -96,6 +103,7 @@ class Gradual:
         tighten: maker of the structures for a share of the way, from 0 to 1.
         steps: of the training; the last pruning is in its last step.
         every: steps between two prunings.
+        curvature: gives the norm in which units are large; None: the Euclidean one.
 
     Source: as :func:`cubic`.
     """
@@ -107,13 +115,17 @@ class Gradual:
         steps: int,
         *,
         every: int,
+        curvature: Curvature | None = None,
     ) -> None:
         self._weights, self._tighten = dict(weights), tighten
         self._steps, self._every = max(1, steps), every
+        self._curvature = curvature
         self._masks: Masks = {}
 
     def gradients(self, step: int) -> None:
-        """Nothing: the masks are applied to the weights."""
+        """Take them in, where they tell which units are large."""
+        if self._curvature is not None:
+            self._curvature.see(self._weights)
 
     @torch.no_grad()
     def weights(self, step: int) -> None:
@@ -122,4 +134,5 @@ class Gradual:
             self._weights[site].mul_(mask)
         if (step + 1) % self._every and step + 1 < self._steps:
             return
-        self._masks |= _hardened(self._weights, self._tighten(cubic((step + 1) / self._steps)))
+        structures = self._tighten(cubic((step + 1) / self._steps))
+        self._masks |= _hardened(self._weights, structures, self._curvature)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.methods.finetune import RecipeOptions
 from search.methods.knobs import Knob
@@ -55,8 +55,16 @@ class PruningOptions(RecipeOptions):
     )
 
 
+_CURVATURE = (
+    "power of the mean squared gradient by which squared weights count when it is chosen what "
+    "stays; 0: by size alone, 0.5: the norm of Adam"
+)
+
+
 class AdmmOptions(PruningOptions):
     """Options of methods that prune by ADMM."""
+
+    curvature: float = Field(0.5, ge=0, le=1, description=_CURVATURE)
 
     update_every: int = Field(
         20, ge=1, description="steps between two updates of copies and duals; see decision 0019"
@@ -72,3 +80,13 @@ class MagnitudeOptions(PruningOptions):
         "schedule, then retrain",
     )
     update_every: int = Field(20, ge=1, description="steps between two prunings (gradual)")
+    curvature: float = Field(0.0, ge=0, le=1, description=f"{_CURVATURE} (gradual)")
+
+    @model_validator(mode="after")
+    def _gradients_are_seen(self) -> Self:
+        if self.way == "one_shot" and self.curvature:
+            raise ValueError(
+                f"one_shot prunes before a gradient is seen (got curvature {self.curvature:g}; "
+                "expected 0, or way: gradual)"
+            )
+        return self

@@ -135,9 +135,20 @@ class ConstraintSet:
         return tuple(dict.fromkeys((*self.alone, *tied)))
 
     @torch.no_grad()
-    def project(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Layer -> the nearest weight that the set allows, of every constrained layer."""
-        found: dict[str, Tensor] = {}
+    def project(
+        self, weights: Mapping[str, Tensor], scores: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Layer -> the nearest weight that the set allows, of every constrained layer.
+
+        Args:
+            weights: layer -> weight.
+            scores: layer -> tensor of the weight's shape by whose size units are chosen; None: the
+                weights themselves. For structures only: they zero weights and leave the others.
+        """
+        if scores is not None:
+            found = self.project(scores)
+            return {site: weights[site] * (kept != 0) for site, kept in found.items()}
+        found = {}
         for tie in self.ties:
             found |= tie.project(weights)
         for site, project in self.alone.items():

@@ -13,6 +13,7 @@ def test_defaults_prune_from_labels_alone() -> None:
     assert PruningOptions().distillation == 0
     assert PruningOptions().purify is None
     assert MagnitudeOptions().way == "gradual"
+    assert (MagnitudeOptions().curvature, AdmmOptions().curvature) == (0.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,8 @@ def test_defaults_prune_from_labels_alone() -> None:
         (PruningOptions, {"polynomial_scale": 1.0}),
         (AdmmOptions, {"update_every": 0}),
         (MagnitudeOptions, {"way": "slow"}),
+        (MagnitudeOptions, {"way": "one_shot", "curvature": 0.5}),
+        (AdmmOptions, {"curvature": 1.5}),
         (Purification, {"emptiness": 1.0}),
     ],
 )
