@@ -23,7 +23,7 @@ validation split of seed 0. Prints one JSON line per network, then the summary: 
 differences with their paired standard error, and the largest ratio at 0.5 and 1 point of loss
 (interpolated on a log scale between measured ratios), each for one number of epochs and one norm.
 
-Run: ``python benchmarks/admm_lenet5.py [--seeds 3] [--ratios 24 71] [--epochs 12] [--out FILE]
+Run: ``python benchmarks/admm_lenet5.py [--seeds 3] [--ratios 24 71] [--epochs 6] [--out FILE]
 [--smoke]``; goes on where FILE ends.
 """
 
@@ -69,7 +69,7 @@ class Scale:
     layers: tuple[str, ...] = LAYERS
 
 
-FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 12)
+FULL = Scale("lenet5_caffe", "fashion_mnist", 8, 6)
 SEARCH_EPOCHS = 3
 SMOKE = Scale("tiny_cnn", "digits", 4, 2, ("conv1", "conv2", "conv3", "classifier"))
 
