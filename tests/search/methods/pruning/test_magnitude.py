@@ -13,12 +13,15 @@ from spaces.pruning.plan import LayerPruning, PruningPlan
 RUNG = Fidelity("train", 0, {"epochs": 2})
 
 
-@pytest.mark.parametrize("way", ["one_shot", "gradual"])
-def test_both_ways_keep_what_the_plan_says_at_equal_cost(
-    workload: Any, plan: PruningPlan, space: Any, recorder: Callable[..., Any], way: str
-) -> None:
+@pytest.mark.parametrize(("way", "curvature"), [("one_shot", 0), ("gradual", 0), ("gradual", 0.5)])
+def test_every_way_keeps_what_the_plan_says_at_equal_cost(
+    workload: Any, plan: PruningPlan, space: Any, recorder: Callable[..., Any],
+    way: str, curvature: float,
+) -> None:  # fmt: skip
     ctx = recorder()
-    method = MagnitudePruning(workload, batch_size=64, way=way, learning_rate=0.005)
+    method = MagnitudePruning(
+        workload, batch_size=64, way=way, curvature=curvature, learning_rate=0.005
+    )
     made = method.produce(space(plan), {}, RUNG, ctx, None)
     network = network_of(workload, plan, made.weights)
     kept = {site: int((w != 0).sum()) for site, w in layer_weights(network).items()}
