@@ -8,7 +8,7 @@ Arms, all from the same trained network of their seed, each with the same number
 - ``one_shot``: by magnitude at once, then masked retraining with all epochs.
 
 ``--curvature`` is the methods' option; without it each has its own default: what stays is chosen in
-the norm of Adam by ADMM, by size alone by the others.
+the norm of Adam by ADMM in rounds, by size alone by the others.
 
 The shares that layers keep are set by hand, at 71x those of the paper. ``ARM+lamp`` keeps those of
 layer-adaptive magnitude pruning instead, which the trained weights give without a trial.
@@ -278,11 +278,11 @@ def _job(
 ) -> Job:
     """A job; its norm is that of its method where none is asked for."""
     if curvature is None:
-        from search.methods.pruning.options import AdmmOptions, MagnitudeOptions
+        from search.methods.pruning.options import AdmmOptions
+        from search.methods.pruning.progressive import ProgressiveOptions
 
-        by_size = arm.split("+")[0] in ("gradual", "one_shot")
-        options = (MagnitudeOptions if by_size else AdmmOptions)()
-        curvature = options.curvature
+        in_rounds = arm.split("+")[0] == "progressive"
+        curvature = (ProgressiveOptions if in_rounds else AdmmOptions)().curvature
     return Job(scale, arm, ratio, seed, keep, curvature=curvature)
 
 

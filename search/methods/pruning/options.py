@@ -55,7 +55,7 @@ class PruningOptions(RecipeOptions):
     )
 
 
-_CURVATURE = (
+CURVATURE = (
     "power of the mean squared gradient by which squared weights count when it is chosen what "
     "stays; 0: by size alone, 0.5: the norm of Adam"
 )
@@ -64,7 +64,7 @@ _CURVATURE = (
 class AdmmOptions(PruningOptions):
     """Options of methods that prune by ADMM."""
 
-    curvature: float = Field(0.5, ge=0, le=1, description=_CURVATURE)
+    curvature: float = Field(0.0, ge=0, le=1, description=CURVATURE)
 
     update_every: int = Field(
         20, ge=1, description="steps between two updates of copies and duals; see decision 0019"
@@ -80,7 +80,7 @@ class MagnitudeOptions(PruningOptions):
         "schedule, then retrain",
     )
     update_every: int = Field(20, ge=1, description="steps between two prunings (gradual)")
-    curvature: float = Field(0.0, ge=0, le=1, description=f"{_CURVATURE} (gradual)")
+    curvature: float = Field(0.0, ge=0, le=1, description=f"{CURVATURE} (gradual)")
 
     @model_validator(mode="after")
     def _gradients_are_seen(self) -> Self:

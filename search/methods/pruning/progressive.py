@@ -12,13 +12,15 @@ from typing import ClassVar
 from pydantic import Field
 
 from search.methods.pruning.admm import Admm
-from search.methods.pruning.options import AdmmOptions, PruningOptions
+from search.methods.pruning.options import CURVATURE, AdmmOptions, PruningOptions
 from spaces.pruning.plan import PruningPlan, Schedule
 
 
 class ProgressiveOptions(AdmmOptions):
     """Options of ``method: {name: progressive_admm}``."""
 
+    # One round chooses once, from weights that were free until then: there it costs accuracy.
+    curvature: float = Field(0.5, ge=0, le=1, description=CURVATURE)
     rounds: int = Field(
         0,
         ge=0,

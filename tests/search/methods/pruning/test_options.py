@@ -7,13 +7,15 @@ from search.methods.pruning.options import (
     PruningOptions,
     Purification,
 )
+from search.methods.pruning.progressive import ProgressiveOptions
 
 
 def test_defaults_prune_from_labels_alone() -> None:
     assert PruningOptions().distillation == 0
     assert PruningOptions().purify is None
     assert MagnitudeOptions().way == "gradual"
-    assert (MagnitudeOptions().curvature, AdmmOptions().curvature) == (0.0, 0.5)
+    assert MagnitudeOptions().curvature == AdmmOptions().curvature == 0
+    assert ProgressiveOptions().curvature == 0.5
 
 
 @pytest.mark.parametrize(
