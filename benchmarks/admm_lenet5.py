@@ -19,7 +19,7 @@ seed 0; the best three are trained again with seed 1, and the best mean is kept.
 levels of 3 and 4 bits to ADMM at 71x; ``purified`` prunes filters and columns to 8x and purifies.
 
 Accuracy is that of the test split, measured once for each network; options were chosen on the
-validation split of seed 0. Prints one JSON line per network, then the summary: accuracy by ratio,
+validation split. Prints one JSON line per network, then the summary: accuracy by ratio,
 differences with their paired standard error, and the largest ratio at 0.5 and 1 point of loss
 (interpolated on a log scale between measured ratios), each for one number of epochs and one norm.
 
@@ -264,12 +264,13 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     if "purified" in options.arms:
         found += [_job(scale, "purified", 8, s, (), curvature) for s in seeds]
     for ratio in sorted(options.ratios, key=lambda r: (r != 71, r)):
-        for seed in seeds:
-            found += [
-                _job(scale, a, ratio, seed, () if "+lamp" in a else VECTORS[ratio], curvature)
-                for a in options.arms
-                if a not in EXTRA and not a.endswith("+searched")
-            ]
+        by_hand = VECTORS[ratio]
+        found += [
+            _job(scale, a, ratio, seed, () if a.endswith("+lamp") else by_hand, curvature)
+            for seed in seeds
+            for a in options.arms
+            if a not in EXTRA and not a.endswith("+searched")
+        ]
     return found
 
 
@@ -278,11 +279,11 @@ def _job(
 ) -> Job:
     """A job; its norm is that of its method where none is asked for."""
     if curvature is None:
-        from search.methods.pruning.options import AdmmOptions
+        from search.methods.pruning.options import PruningOptions
         from search.methods.pruning.progressive import ProgressiveOptions
 
         in_rounds = arm.split("+")[0] == "progressive"
-        curvature = (ProgressiveOptions if in_rounds else AdmmOptions)().curvature
+        curvature = (ProgressiveOptions if in_rounds else PruningOptions)().curvature
     return Job(scale, arm, ratio, seed, keep, curvature=curvature)
 
 
@@ -296,8 +297,8 @@ def searched_keep(out: Path) -> tuple[float, ...]:
     began = time.process_time()
     trials = search_trials()
     shares = {keep: [value] for keep, value in sorted(trials, key=lambda t: -t[1])[:CONFIRMED]}
+    scale = replace(FULL, epochs=SEARCH_EPOCHS)
     for keep, values in shares.items():
-        scale = replace(FULL, epochs=SEARCH_EPOCHS)
         found = run(Job(scale, "gradual", SEARCH_RATIO, 1, keep))
         values.append(found["validation_accuracy"])
     keep = max(shares, key=lambda k: statistics.mean(shares[k]))

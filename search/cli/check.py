@@ -12,7 +12,8 @@ from typing import Any
 from search.api.metric import Fidelity
 from search.api.protocols import HasCostModels
 from search.cli.run import arms_of, check_runner, overrides
-from search.cli.text import count, duration, facts, number, plural, table
+from search.cli.text import count, duration, facts, number, table
+from search.plural import plural
 from search.run_directory import without_password
 from search.study import Study
 

@@ -17,7 +17,8 @@ from search.cli.guard import INTERRUPTED
 from search.cli.progress import Display, JsonDisplay, choose_display, values_of
 from search.cli.report import write_family
 from search.cli.tally import Tally
-from search.cli.text import duration, number, plural, point_text, table
+from search.cli.text import duration, number, point_text, table
+from search.plural import plural
 from search.study import Study
 
 _FRONT_ROWS = 20

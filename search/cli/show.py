@@ -20,11 +20,11 @@ from search.cli.text import (
     facts,
     number,
     objective,
-    plural,
     point_text,
     table,
     value_text,
 )
+from search.plural import plural
 from search.study import Study
 
 _LONG, _TAIL = 60, 30

@@ -83,11 +83,6 @@ def objective(metric: Metric) -> str:
     return f"{metric.name} [{metric.unit}] {metric.goal}"
 
 
-def plural(amount: int, word: str) -> str:
-    """``1 trial``, ``2 trials``."""
-    return f"{amount:,} {word}{'' if amount == 1 else 's'}"
-
-
 def point_text(point: Point, limit: int | None = 24) -> str:
     """``name=value`` pairs; long vectors are shortened to ``limit`` entries."""
     return ", ".join(f"{name}={value_text(value, limit)}" for name, value in point.items())

@@ -14,13 +14,14 @@ from html import escape
 from importlib.resources import files
 
 from search.api.metric import EVIDENCE
+from search.plural import plural
 from search.report.encrypted import encrypted_tables
 from search.report.family import Family, values_of
 from search.report.importance import Importance, importance_of
 from search.report.layers import has_layers, layers_tables, render_layers
 from search.report.markdown import summary
 from search.report.members import has_members, members_tables, render_members
-from search.report.numbers import format_number, format_seconds, plain, trials_text
+from search.report.numbers import format_number, format_seconds, plain
 from search.report.page_data import page_data, script_json
 from search.report.provenance import evidence_of, evidence_table, provenance_table
 from search.report.table import Cell, Quantity, Table
@@ -130,7 +131,7 @@ def _cards(family: Family) -> str:
     for arm in family.arms[1:2]:
         theirs = family.volume_at(arm, common)
         if ours is not None and theirs:
-            told = f"times {arm.name}, both after {trials_text(common)}"
+            told = f"times {arm.name}, both after {plural(common, 'trial')}"
             cards.append(("Hypervolume", f"{ours / theirs:.2f}", "×", told))
     searcher = f"searcher {main.snapshot.searcher}" if main.snapshot.searcher else ""
     cards.append(("Wall clock", format_seconds(main.snapshot.seconds), "", searcher))

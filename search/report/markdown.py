@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from search.plural import plural
 from search.report.encrypted import encrypted_tables
 from search.report.family import Family
 from search.report.layers import layers_tables
 from search.report.members import members_tables
-from search.report.numbers import label, trials_text
+from search.report.numbers import label
 from search.report.provenance import evidence_of, evidence_table, provenance_table
 from search.report.table import Table
 from search.report.tables import (
@@ -62,13 +63,13 @@ def summary(family: Family) -> str:
     """Two or three sentences with the outcome of the study."""
     main = family.main
     if not main.scored:
-        return f"{trials_text(len(main.ended))} ended and none of them was scored."
+        return f"{plural(len(main.ended), 'trial')} ended and none of them was scored."
     if not main.front:
-        ended = trials_text(len(main.ended))
+        ended = plural(len(main.ended), "trial")
         return f"{len(main.scored)} of {ended} were scored, none is feasible."
-    size = f"{trials_text(len(main.front))} make{'s' if len(main.front) == 1 else ''}"
+    size = f"{plural(len(main.front), 'trial')} make{'s' if len(main.front) == 1 else ''}"
     text = (
-        f"{trials_text(len(main.ended))} ended, {len(main.scored)} of them scored and "
+        f"{plural(len(main.ended), 'trial')} ended, {len(main.scored)} of them scored and "
         f"{len(main.feasible)} of these feasible; {size} the front."
     )
     common = family.common_trials
@@ -77,7 +78,7 @@ def summary(family: Family) -> str:
         theirs = family.volume_at(arm, common)
         if ours is not None and theirs:
             text += (
-                f" After {trials_text(common)} each, the hypervolume of {main.name} is "
+                f" After {plural(common, 'trial')} each, the hypervolume of {main.name} is "
                 f"{ours / theirs:.2f} times that of {arm.name}."
             )
     return text

@@ -37,11 +37,6 @@ def format_number(value: float, whole: bool | None = None) -> str:
     return f"{value:.3g}" if 0 < size < 0.1 else f"{value:#.4g}"
 
 
-def trials_text(amount: int) -> str:
-    """``1 trial``, ``2,000 trials``."""
-    return f"{amount:,} trial{'' if amount == 1 else 's'}"
-
-
 def format_seconds(seconds: float) -> str:
     """A duration with its unit: ``850 ms``, ``12.3 s``, ``4 min 05 s``, ``3 h 20 min``."""
     if seconds < 1:

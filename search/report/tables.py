@@ -9,6 +9,7 @@ from statistics import median
 from search.api.metric import Constraint, Metric
 from search.api.snapshot import Snapshot
 from search.api.trial import Trial
+from search.plural import plural
 from search.report.ensemble import of_members
 from search.report.family import Arm, Family, values_of
 from search.report.numbers import (
@@ -17,7 +18,6 @@ from search.report.numbers import (
     format_seconds,
     label,
     on_test_split,
-    trials_text,
 )
 from search.report.plan import plan_summary
 from search.report.table import Cell, Quantity, Table
@@ -128,7 +128,7 @@ def baselines_table(family: Family) -> Table:
             "trials ended",
             "front size",
             f"hypervolume [{family.volume_unit}]",
-            f"hypervolume at {trials_text(common)} [{family.volume_unit}]",
+            f"hypervolume at {plural(common, 'trial')} [{family.volume_unit}]",
             f"relative to {family.main.name} [%]",
             *(f"best {label(m)}" for m in family.objectives),
         ),

@@ -9,6 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from search.methods.finetune import RecipeOptions
 from search.methods.knobs import Knob
 
+CURVATURE = (
+    "power of the mean squared gradient by which squared weights count when it is chosen what "
+    "stays; 0: by size alone, 0.5: the norm of Adam"
+)
+"""Said of the option by every method that has it, whatever its default."""
+
 
 class Purification(BaseModel):
     """Options of ``purify``: which nearly empty groups go once the network is pruned."""
@@ -49,22 +55,15 @@ class PruningOptions(RecipeOptions):
         0.25, gt=0, lt=1,
         description="share of the epochs that moves weights to levels, where the plan has them",
     )  # fmt: skip
+    curvature: float = Field(0.0, ge=0, le=1, description=CURVATURE)
     pool: int = Field(8, ge=1, description="patterns that the kernels of a layer share")
     purify: Purification | None = Field(
         None, description="drop nearly empty filters and channels, and what nothing reads, at last"
     )
 
 
-CURVATURE = (
-    "power of the mean squared gradient by which squared weights count when it is chosen what "
-    "stays; 0: by size alone, 0.5: the norm of Adam"
-)
-
-
 class AdmmOptions(PruningOptions):
     """Options of methods that prune by ADMM."""
-
-    curvature: float = Field(0.0, ge=0, le=1, description=CURVATURE)
 
     update_every: int = Field(
         20, ge=1, description="steps between two updates of copies and duals; see decision 0019"
@@ -80,7 +79,6 @@ class MagnitudeOptions(PruningOptions):
         "schedule, then retrain",
     )
     update_every: int = Field(20, ge=1, description="steps between two prunings (gradual)")
-    curvature: float = Field(0.0, ge=0, le=1, description=f"{CURVATURE} (gradual)")
 
     @model_validator(mode="after")
     def _gradients_are_seen(self) -> Self:

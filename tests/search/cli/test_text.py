@@ -38,10 +38,6 @@ def test_count() -> None:
     assert text.count(math.inf) == "unbounded"
 
 
-def test_plural() -> None:
-    assert (text.plural(1, "trial"), text.plural(2000, "trial")) == ("1 trial", "2,000 trials")
-
-
 def test_objective() -> None:
     assert text.objective(Metric("a", "ms", "min", "")) == "a [ms] min"
 

@@ -18,7 +18,6 @@ from search.report.numbers import (
     label,
     on_test_split,
     plain,
-    trials_text,
     value_in,
 )
 
@@ -46,10 +45,6 @@ def test_a_column_decides_about_decimals():
 )
 def test_format_seconds(seconds, text):
     assert format_seconds(seconds) == text
-
-
-def test_trials_text():
-    assert (trials_text(1), trials_text(2000)) == ("1 trial", "2,000 trials")
 
 
 def test_long_vectors_are_counted_and_short_ones_written_out():
